@@ -1,0 +1,110 @@
+# Forelog. `make run` starts it, `make test` tests it, `make help` lists the rest.
+#
+# One line is the law: a folder of broker/ may include itself and what stands to its left (checked by tests/tidy, and by
+# the linker: each layer's tests link only the layers to its left).
+LAYERS := base env wire log cache archive cluster prefetch replication groups admin api
+
+MODE ?= release# release, debug, asan, tsan or fuzz
+CXX := clang++-19
+CCACHE := $(shell command -v ccache)
+OUT := build/$(MODE)
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Wimplicit-fallthrough \
+  -Wno-gnu-statement-expression-from-macro-expansion -Wno-gnu-statement-expression -Werror
+CXXFLAGS := -std=c++23 -g1 -fno-omit-frame-pointer -I. -I$(OUT)/generated $(WARNINGS) -DBOOST_ASIO_NO_DEPRECATED
+FLAGS_release := -O2 -march=x86-64-v2
+FLAGS_debug := -O0
+FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_tsan := -O1 -fsanitize=thread
+FLAGS_fuzz := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -DFORELOG_FUZZ
+CXXFLAGS += $(FLAGS_$(MODE))
+LDFLAGS := -fuse-ld=lld $(filter -fsanitize% -fno-sanitize%,$(FLAGS_$(MODE)))
+
+# What each layer needs from outside; a program links what its layers need.
+LIBS_base := -lisal -lfmt
+LIBS_env := -lleveldb -lcurl -lssl -lcrypto -lpthread
+LIBS_log := -lz -lsnappy -llz4 -lzstd
+LIBS_prefetch := -lthrift
+LIBS_test := -lgtest_main -lgmock -lgtest -lpthread
+LIBS_all := $(LIBS_prefetch) $(LIBS_log) $(LIBS_env) $(LIBS_base)
+
+# A program's link order: leftmost layer last.
+reverse = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
+upto = $(if $(1),$(firstword $(1)) $(if $(filter $(2),$(firstword $(1))),,$(call upto,$(wordlist 2,$(words $(1)),$(1)),$(2))))
+libs_of = $(patsubst %,$(OUT)/lib/%.a,$(call reverse,$(1)))
+
+.PHONY: all
+all: $(OUT)/forelog-broker $(OUT)/forelog-predictor $(OUT)/forelog
+
+# --- compiling -------------------------------------------------------------------------------------------------------
+$(OUT)/obj/%.o: %.cc
+	@mkdir -p $(@D)
+	@echo "  compile $<"
+	@$(CCACHE) $(CXX) $(CXXFLAGS) -MMD -MP -c $< -o $@
+
+# Thrift's compiler writes the types of the hint service; nobody edits or commits them.
+THRIFT := broker/prefetch/hint_service.thrift
+GENERATED := $(OUT)/generated/hint_service/.done
+$(GENERATED): $(THRIFT)
+	@mkdir -p $(@D)
+	@echo "  thrift  $<"
+	@thrift -r --gen cpp:no_skeleton -out $(@D) $<
+	@touch $@
+THRIFT_OBJECTS := $(OUT)/obj/generated/hint_service_types.o $(OUT)/obj/generated/HintService.o
+$(OUT)/obj/generated/%.o: $(GENERATED)
+	@mkdir -p $(@D)
+	@echo "  compile $* (generated)"
+	@$(CCACHE) $(CXX) $(filter-out -W%,$(CXXFLAGS)) -w -c $(OUT)/generated/hint_service/$*.cpp -o $@
+
+objects = $(patsubst %.cc,$(OUT)/obj/%.o,$(1))
+define LAYER
+SOURCES_$(1) := $$(wildcard broker/$(1)/*.cc broker/$(1)/*/*.cc)
+$(OUT)/lib/$(1).a: $$(call objects,$$(SOURCES_$(1))) $(if $(filter prefetch,$(1)),$(THRIFT_OBJECTS))
+endef
+$(foreach layer,$(LAYERS),$(eval $(call LAYER,$(layer))))
+SOURCES_broker := $(filter-out broker/main.cc,$(wildcard broker/*.cc))
+SOURCES_predictor := $(filter-out predictor/main.cc,$(wildcard predictor/*.cc predictor/generators/*.cc))
+SOURCES_replay := $(wildcard predictor/replay/*.cc)
+SOURCES_cli := $(wildcard broker/cli/*.cc)
+SOURCES_support := $(wildcard tests/support/*.cc)
+$(OUT)/lib/broker.a: $(call objects,$(SOURCES_broker))
+$(OUT)/lib/predictor.a: $(call objects,$(SOURCES_predictor))
+$(OUT)/lib/replay.a: $(call objects,$(SOURCES_replay))
+$(OUT)/lib/cli.a: $(call objects,$(SOURCES_cli))
+$(OUT)/lib/support.a: $(call objects,$(SOURCES_support))
+$(OUT)/lib/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	@ar rcs $@ $^
+
+# Whatever includes Thrift's types waits for them.
+$(call objects,$(wildcard broker/prefetch/*.cc predictor/*.cc predictor/*/*.cc broker/cli/*.cc broker/*.cc tests/prefetch/*.cc tests/predictor/*.cc tests/simulation/*.cc)): | $(GENERATED)
+
+# --- programs --------------------------------------------------------------------------------------------------------
+link = @mkdir -p $(@D) && echo "  link    $@" && $(CXX) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(1) -o $@
+$(OUT)/forelog-broker: $(OUT)/obj/broker/main.o $(OUT)/lib/broker.a $(call libs_of,$(LAYERS))
+	$(call link,$(LIBS_all))
+$(OUT)/forelog-predictor: $(OUT)/obj/predictor/main.o $(OUT)/lib/predictor.a $(call libs_of,base env wire log cache archive cluster prefetch)
+	$(call link,-lrdkafka $(LIBS_all))
+$(OUT)/forelog: $(call objects,$(SOURCES_cli)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(call libs_of,$(LAYERS))
+	$(call link,-lrdkafka $(LIBS_all))
+
+# --- tests -----------------------------------------------------------------------------------------------------------
+# tests/<layer>/*_test.cc make one program a layer, linked with that layer and those to its left.
+TEST_LAYERS := $(foreach layer,$(LAYERS),$(if $(wildcard tests/$(layer)/*_test.cc),$(layer)))
+define LAYER_TEST
+$(OUT)/tests/$(1)_test: $$(call objects,$$(wildcard tests/$(1)/*.cc)) $(if $(filter base,$(1)),,$(OUT)/lib/support.a) $$(call libs_of,$$(call upto,$(LAYERS),$(1)))
+	$$(call link,$(LIBS_test) $(LIBS_all))
+endef
+$(foreach layer,$(TEST_LAYERS),$(eval $(call LAYER_TEST,$(layer))))
+$(OUT)/tests/predictor_test: $(call objects,$(wildcard tests/predictor/*.cc)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(call libs_of,base env wire log cache archive cluster prefetch)
+	$(call link,$(LIBS_test) -lrdkafka $(LIBS_all))
+$(OUT)/tests/simulation_test: $(call objects,$(wildcard tests/simulation/*.cc)) $(OUT)/lib/support.a $(OUT)/lib/broker.a $(call libs_of,$(LAYERS))
+	$(call link,$(LIBS_test) $(LIBS_all))
+TESTS := $(patsubst %,$(OUT)/tests/%_test,$(TEST_LAYERS) $(if $(wildcard tests/predictor/*_test.cc),predictor) $(if $(wildcard tests/simulation/*_test.cc),simulation))
+
+.PHONY: help
+help:
+	@grep -hE '^[a-z-]+:.*#' $(MAKEFILE_LIST) | sed 's/:.*#/ -/'
+
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

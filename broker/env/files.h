@@ -1,0 +1,49 @@
+// files.h: the local disk. Blocking work happens elsewhere; tasks resume on the core that asked.
+//
+// Errors: DiskFull, NotFound, Io; each names the path. Paths are absolute or relative to the working directory, with
+// '/' between parts.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/base/bytes.h"
+#include "broker/base/result.h"
+#include "broker/env/task.h"
+
+namespace forelog::env {
+
+using Path = std::string;
+
+enum class OpenMode : std::uint8_t { read, write, create };  // write: must exist; create: made when missing
+
+class File {
+ public:
+  virtual ~File() = default;
+
+  // Bytes `[offset, offset + size)`, fewer only at the end of the file.
+  virtual Task<Result<Buffer>> read_at(std::int64_t offset, Bytes size) = 0;
+  // Writes all slices one after another at `offset`, or fails having written any part of them.
+  virtual Task<Result<void>> write_at(std::int64_t offset, Slices slices) = 0;
+  // What was written before the call is on the disk when it ends (fdatasync).
+  virtual Task<Result<void>> sync() = 0;
+  virtual Task<Result<void>> truncate(Bytes size) = 0;
+  virtual Task<Result<Bytes>> size() = 0;
+};
+using FilePtr = std::shared_ptr<File>;  // the last handle closes
+
+class Files {
+ public:
+  virtual ~Files() = default;
+
+  virtual Task<Result<FilePtr>> open(Path path, OpenMode mode) = 0;
+  virtual Task<Result<void>> rename(Path from, Path to) = 0;  // replaces `to`
+  virtual Task<Result<void>> remove(Path path) = 0;           // a file or an empty directory
+  virtual Task<Result<std::vector<std::string>>> list(Path directory) = 0;  // names, sorted
+  virtual Task<Result<void>> create_directories(Path path) = 0;
+  virtual Task<Result<void>> sync_directory(Path path) = 0;  // makes creations, renames and removals durable
+};
+
+}  // namespace forelog::env

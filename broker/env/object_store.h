@@ -1,0 +1,49 @@
+// object_store.h: the archive's bytes: S3, or a directory. Objects are written once and never changed.
+//
+// Errors: NotFound; ArchiveUnavailable (retriable: no answer, an answer of the server's fault, throttled); Timeout;
+// CorruptBlock (what came is not what was sent); DiskFull, Io for a directory.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "broker/base/bytes.h"
+#include "broker/base/result.h"
+#include "broker/base/time.h"
+#include "broker/env/task.h"
+
+namespace forelog::env {
+
+struct ObjectInfo {
+  std::string key;
+  Bytes size = 0;
+};
+
+// What an object is made of; read piece by piece, again when a part is retried.
+class ObjectContent {
+ public:
+  virtual ~ObjectContent() = default;
+  virtual Bytes size() const = 0;
+  virtual Task<Result<Buffer>> read(Bytes from, Bytes size) = 0;  // exactly `size` bytes
+};
+
+class ObjectStore {
+ public:
+  // Takes bytes as they arrive, in order, on the core that asked.
+  using OnBytes = std::move_only_function<void(Buffer)>;
+  virtual ~ObjectStore() = default;
+
+  // The object exists, whole and durable, when this succeeds. Putting the same key again replaces it.
+  virtual Task<Result<void>> put(std::string key, ObjectContent& content, Deadline deadline) = 0;
+  // Hands out bytes `[from, from + size)`; fails if the object is shorter.
+  virtual Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, Deadline deadline) = 0;
+  virtual Task<Result<ObjectInfo>> head(std::string key, Deadline deadline) = 0;
+  virtual Task<Result<void>> remove(std::string key, Deadline deadline) = 0;  // succeeds when it is not there
+  // Keys that start with `prefix` and come after `after`, in order, at most `limit`.
+  virtual Task<Result<std::vector<ObjectInfo>>> list(std::string prefix, std::string after, std::size_t limit,
+                                                     Deadline deadline) = 0;
+};
+
+}  // namespace forelog::env
