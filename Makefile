@@ -103,8 +103,44 @@ $(OUT)/tests/simulation_test: $(call objects,$(wildcard tests/simulation/*.cc)) 
 	$(call link,$(LIBS_test) $(LIBS_all))
 TESTS := $(patsubst %,$(OUT)/tests/%_test,$(TEST_LAYERS) $(if $(wildcard tests/predictor/*_test.cc),predictor) $(if $(wildcard tests/simulation/*_test.cc),simulation))
 
-.PHONY: help
-help:
-	@grep -hE '^[a-z-]+:.*#' $(MAKEFILE_LIST) | sed 's/:.*#/ -/'
+
+# --- what people call ------------------------------------------------------------------------------------------------
+# Everything comes from Debian 12 by name; broker/DECISIONS.md says why each.
+DEBIAN_PACKAGES := clang-19 clang-format-19 clang-tidy-19 lld-19 libclang-rt-19-dev ccache libboost1.81-dev libfmt-dev libisal-dev \
+  thrift-compiler libthrift-dev librdkafka-dev libleveldb-dev libcurl4-openssl-dev libssl-dev libgtest-dev libgmock-dev \
+  libbenchmark-dev zlib1g-dev liblz4-dev libsnappy-dev libzstd-dev pkg-config python3 python3-venv kcat curl ca-certificates
+RUN_DIRECTORY ?= data
+
+.PHONY: deps run build test integration demo simulate tidy format docs clean help
+deps:  # install the Debian packages that are missing
+	@missing=$$(for p in $(DEBIAN_PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "installing:" $$missing; \
+	  $$(test $$(id -u) = 0 || echo sudo) sh -c "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$(echo $$missing)"; fi
+
+build: deps  # build the three programs into build/release
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=$(MODE) all
+
+run: build  # start broker and predictor on embedded defaults; Ctrl-C stops both
+	@integration/run.sh $(OUT) $(RUN_DIRECTORY)
+
+.PHONY: test-programs run-tests
+test-programs: all $(TESTS)
+run-tests: test-programs
+	@tests/run.py --tidy $(TESTS)
+test: deps  # build and run every test that needs nothing but this machine
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=$(MODE) test-programs
+	@$(MAKE) --no-print-directory MODE=$(MODE) run-tests
+
+integration: build  # real clients against real processes on loopback
+	@integration/run_tests.py --build $(OUT)
+
+format:  # rewrite the sources in the project's style
+	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
+
+clean:  # remove everything built
+	@rm -rf build
+
+help:  # this list
+	@grep -hE '^[a-z-]+:.*  #' $(MAKEFILE_LIST) | sed -E 's/:.*  # /\t/' | expand -t 14
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
