@@ -1,0 +1,161 @@
+// block_cache.h: archived blocks in memory, and the loads that bring them there.
+//
+// One per core, used on that core only. Everything that reads the archive goes through it.
+// Invariants: a block is loaded by at most one load at a time, whoever asks second joins it; a load once begun
+// completes into the cache, whatever became of the one who asked; cached bytes and bytes set aside for loads in flight
+// never exceed `capacity`; bytes enter verified and never change.
+#pragma once
+
+#include "broker/base/metrics.h"
+#include "broker/base/result.h"
+#include "broker/cache/block.h"
+#include "broker/cache/block_source.h"
+#include "broker/cache/eviction.h"
+#include "broker/cache/settings.h"
+#include "broker/env/cores.h"
+#include "broker/env/event.h"
+#include "broker/env/task_group.h"
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+namespace forelog::cache {
+
+// A cached block, and how it came to be there.
+struct Hit {
+  Buffer bytes;
+  LoadCause cause;           // of the load that brought it
+  bool first_use = false;    // nobody had used it before
+  bool was_awaited = false;  // somebody waited for it while it was loaded
+};
+
+// What one call to `start_load` did, in blocks.
+struct LoadStart {
+  std::uint32_t cached = 0;
+  std::uint32_t joined = 0;           // on their way already
+  std::uint32_t started = 0;          // demand: or waiting for memory or a request slot
+  std::uint32_t refused = 0;          // prefetches only: reported as outcomes too
+  RefusedWhy why = RefusedWhy::none;  // of the first refusal
+};
+
+// What a prefetch may take now.
+struct PrefetchRoom {
+  Bytes bytes = 0;
+  std::int32_t loads = 0;
+};
+
+struct CacheMetrics {
+  explicit CacheMetrics(MetricsRegistry& registry);
+  Counter hits, hit_bytes;  // blocks and bytes of them found in memory
+  Counter misses;           // blocks that somebody had to wait for
+  Counter joined;           // of these: on their way already, as a prefetch
+  std::array<std::unique_ptr<Counter>, kLoadKinds> loads, load_bytes;
+  std::array<std::unique_ptr<Counter>, kOutcomeKinds> outcomes, outcome_bytes;
+  std::array<std::unique_ptr<Counter>, kEvictReasons> evictions;
+  Counter failed_loads;
+  Counter waste_bytes;  // loaded, never read, evicted
+  Histogram wait;       // from the first demand for a block to its arrival
+  Gauge bytes, reserved_bytes, unread_bytes, capacity_bytes, loads_in_flight, demand_waiting;
+};
+
+class BlockCache {
+ public:
+  struct Parts {
+    env::Cores& cores;
+    env::Clock& clock;
+    BlockSource& source;
+    MetricsRegistry& metrics;
+  };
+  // `capacity` is this core's part of `settings.memory`, at least two blocks.
+  BlockCache(Parts parts, const CacheSettings& settings, Bytes capacity);
+  ~BlockCache();
+  BlockCache(const BlockCache&) = delete;
+  BlockCache& operator=(const BlockCache&) = delete;
+
+  void set_outcome_sink(OutcomeSink* sink) { sink_ = sink; }  // null: nobody listens
+  void set_capacity(Bytes capacity);
+
+  // No new loads from here on; those in flight end by their deadline. Waiters are woken and see Stopping.
+  Task<void> stop();
+
+  // --- reading, synchronous ----------------------------------------------------------------------------------------
+  // The block if it is in memory; notes the use by `reader`. The bytes outlive their eviction.
+  std::optional<Hit> find(const BlockId& id, ReaderId reader = ReaderId{0});
+  // The same without noting a use: for whoever cannot use the block yet.
+  std::optional<Buffer> peek(const BlockId& id);
+  bool contains(const BlockId& id) const { return memory_.contains(id); }
+  bool in_flight(const BlockId& id) const { return in_flight_.contains(id); }
+  // Why the last load of this block failed, for `failure_memory` after that; such a block is not loaded meanwhile.
+  std::optional<Error> recent_failure(const BlockId& id) const;
+
+  // --- loading -----------------------------------------------------------------------------------------------------
+  // Starts what is needed for `range` to come into memory; never waits. Blocks cached or on their way are skipped; a
+  // prefetch on its way is raised when `cause` is demand. Demand waits its turn for memory and request slots; a
+  // prefetch that cannot start at once is refused. Blocks that failed a moment ago are left out.
+  LoadStart start_load(BlockRange range, const LoadCause& cause);
+  // Notifies `landed` when the block lands or fails. False when it is not on its way: look again instead of waiting.
+  bool subscribe(const BlockId& id, std::shared_ptr<Event> landed);
+  // Loads it on demand and waits. Errors: Timeout (the load goes on), and what the source says.
+  Task<Result<Buffer>> get(BlockId id, Deadline deadline);
+
+  PrefetchRoom prefetch_room(LoadKind kind) const;
+
+  // --- leaving -----------------------------------------------------------------------------------------------------
+  // The last expected reader has passed `range`: these blocks go first when space is needed.
+  void drop_behind(BlockRange range);
+  // The shard is gone: so are its blocks; loads of it that are in flight complete and age out.
+  void erase(BlockRange range);
+
+  Bytes used() const { return memory_.used(); }
+  Bytes reserved() const { return memory_.reserved(); }
+  Bytes capacity() const { return memory_.capacity(); }
+  const CacheMetrics& metrics() const { return metrics_; }
+
+ private:
+  struct Cached {
+    Buffer bytes;
+    BlockRange load;  // what was loaded with it
+    LoadCause cause;
+    bool awaited = false;
+    Instant started{}, in_memory{};
+  };
+  using Memory = EvictionPolicy<BlockId, Cached>;
+  struct Load;
+  struct InFlight;
+  struct Failure {
+    Error error;
+    Instant until;
+  };
+
+  LoadStart start_run(BlockRange run, const LoadCause& cause);
+  void join(InFlight& block, const LoadCause& cause);
+  RefusedWhy start_prefetch(BlockRange extent, const LoadCause& cause);
+  void start_waiting();  // demand that waits for memory or a slot, as far as there is room
+  void dispatch(std::shared_ptr<Load> load);
+  Task<void> run(std::shared_ptr<Load> load);
+  void land(Load& load, std::uint32_t index, Buffer bytes);
+  void settle(Load& load, std::uint32_t index, const Error& error);
+  void take_in(Memory::EvictedList& evicted);
+  void report(PrefetchOutcome outcome);
+  void refresh_gauges();
+
+  Parts parts_;
+  CacheSettings settings_;
+  Memory memory_;
+  CacheMetrics metrics_;
+  OutcomeSink* sink_ = nullptr;
+  std::unordered_map<BlockId, std::shared_ptr<InFlight>> in_flight_;
+  std::unordered_map<BlockId, Failure> failures_;
+  std::deque<std::shared_ptr<Load>> waiting_;  // demand, in order
+  std::int32_t running_ = 0;                   // loads dispatched
+  std::int32_t running_prefetches_ = 0;        // of these: prefetches that nobody has joined
+  bool stopping_ = false;
+  TaskGroup tasks_;
+};
+
+}  // namespace forelog::cache

@@ -1,0 +1,346 @@
+// eviction.h: what a cache keeps, and what goes when space is needed. Works in keys and sizes.
+//
+// Pure: no I/O, no clock; the caller passes `now`. One per core, used on that core only. The offline simulator drives
+// the same code with a trace.
+//
+// What has been read lives in S3-FIFO (Yang et al., SOSP'23): a small queue that most blocks leave again soon, a main
+// queue for what was read again, and a ghost list of what left the small one. What nobody has read yet waits apart:
+//   staging   prefetched; at most `staging_share` of the capacity; kept for a lease, about the time in which a quarter
+//   of
+//             the cache turns over, so that a burst of other blocks cannot wash it out before its first use
+//   heads     prefetched for a session that is expected later; at most `heads_share`; kept until a moment given with it
+//   arrived   loaded because somebody waits; kept for a moment, so that it cannot leave before he comes back for it
+// A first use moves a block to S3-FIFO. A block behind its last expected reader (`drop_behind`) goes first of all.
+//
+// Memory is taken in two steps: `reserve` before a load starts, `release` and `insert` when its bytes are here.
+// Invariant: used() + reserved() <= capacity.
+#pragma once
+
+#include "broker/base/bytes.h"
+#include "broker/base/check.h"
+#include "broker/base/time.h"
+#include "broker/cache/block.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace forelog::cache {
+
+enum class EvictReason : std::uint8_t {
+  cold,      // S3-FIFO found it the least wanted
+  behind,    // behind its last expected reader
+  lease,     // nobody read it in its time
+  pressure,  // unread and in its time, but demand found no other room
+  erased,    // its shard is gone
+};
+inline constexpr int kEvictReasons = 5;
+
+struct EvictionLimits {
+  Bytes capacity = 0;
+  double staging_share = 0.4;
+  double heads_share = 0.1;
+  double small_share = 0.1;   // of the capacity, for the small queue
+  int reuses_to_stay = 2;     // uses after the first that lead from the small queue to the main one
+  Duration lease_min = 5s;    // a prefetched block stays at least this long,
+  Duration lease_max = 120s;  // and at most this long where the cache hardly turns over
+  Duration arrived_lease = 2s;
+};
+
+template <class Key, class Payload = std::monostate, class Hash = std::hash<Key>>
+class EvictionPolicy {
+ public:
+  struct Evicted {
+    Key key;
+    Payload payload;
+    Bytes size = 0;
+    EvictReason reason = EvictReason::cold;
+    bool used = false;  // at least once since it was inserted
+    LoadKind kind = LoadKind::demand;
+  };
+  using EvictedList = std::vector<Evicted>;
+
+  struct Use {
+    Payload* payload = nullptr;  // none: not cached
+    bool first = false;
+  };
+
+  explicit EvictionPolicy(EvictionLimits limits) : limits_(limits) {}
+
+  Bytes used() const { return used_; }
+  Bytes reserved() const { return reserved_[0] + reserved_[1] + reserved_[2]; }
+  Bytes capacity() const { return limits_.capacity; }
+  std::size_t size() const { return index_.size(); }
+  bool contains(const Key& key) const { return index_.contains(key); }
+
+  // How much `kind` could reserve at most; what has outlived its lease counts as room. An upper bound: memory that
+  // loads in flight hold may leave less.
+  Bytes room(LoadKind kind, Instant now) const {
+    if (kind == LoadKind::demand) return limits_.capacity - reserved();
+    Bytes held = bytes_of(kind) + reserved_of(kind);
+    for (const auto& entry : list_of(kind)) {
+      if (!expired(entry, now)) break;
+      held -= entry.size;
+    }
+    return std::max<Bytes>(0, std::min(limit_of(kind) - held, limits_.capacity - reserved()));
+  }
+
+  // Sets `size` bytes aside, evicting into `out` what it takes. False: no room on this account; nothing is set aside.
+  // Prefetches never displace what is unread and within its lease; demand does when nothing else is left.
+  bool reserve(LoadKind kind, Bytes size, Instant now, EvictedList& out) {
+    if (kind != LoadKind::demand) {
+      while (bytes_of(kind) + reserved_of(kind) + size > limit_of(kind)) {
+        auto& list = list_of(kind);
+        if (list.empty() || !expired(list.front(), now)) return false;
+        evict(list.begin(), EvictReason::lease, out);
+      }
+    }
+    if (!make_room(size, kind == LoadKind::demand, now, out)) return false;
+    reserved_of(kind) += size;
+    return true;
+  }
+  void release(LoadKind kind, Bytes size) {
+    reserved_of(kind) -= size;
+    CHECK(reserved_of(kind) >= 0, "a reservation was released twice");
+  }
+
+  // Adds `key`, for which there must be room: a reservation released just before, or what this evicts. Returns false
+  // when there is none, or when the key is cached already (the older bytes stay: they are the same). `used`: somebody
+  // has it in hand already. `keep_until` matters to LoadKind::head only.
+  bool insert(const Key& key, Payload payload, Bytes size, LoadKind kind, bool used, Instant now, Instant keep_until,
+              EvictedList& out) {
+    if (contains(key) || !make_room(size, kind == LoadKind::demand, now, out)) return false;
+    turnover_ += size;
+    Entry entry{key, std::move(payload), size, Place::arrived, kind, used, 0, 0, now, turnover_, keep_until};
+    entry.ghost = ghost_.forget(key);
+    if (used) {
+      add_used(std::move(entry));
+    } else if (kind == LoadKind::head) {
+      entry.place = Place::heads;
+      auto& heads = list(Place::heads);
+      auto at = heads.end();  // in order of expiry; new ones mostly expire last
+      while (at != heads.begin() && std::prev(at)->keep_until > keep_until) --at;
+      link(heads.insert(at, std::move(entry)));
+    } else {
+      entry.place = kind == LoadKind::prefetch ? Place::staging : Place::arrived;
+      auto& unread = list(entry.place);
+      link(unread.insert(unread.end(), std::move(entry)));
+    }
+    return true;
+  }
+
+  // Looks without marking a use.
+  Payload* peek(const Key& key) {
+    auto found = index_.find(key);
+    return found == index_.end() ? nullptr : &found->second->payload;
+  }
+
+  // Notes a use. Repeated uses by one reader in a row count once: a reader that takes a block in small pieces has not
+  // read it again. Reader 0 counts each time.
+  Use use(const Key& key, std::uint64_t reader) {
+    auto found = index_.find(key);
+    if (found == index_.end()) return {};
+    auto at = found->second;
+    Use result{&at->payload, !at->used};
+    if (!at->used) {
+      at->used = true;
+      at->reader = reader;
+      move_to(at, at->ghost ? Place::main : Place::small);
+    } else if (reader == 0 || reader != at->reader) {
+      at->reader = reader;
+      at->uses = static_cast<std::uint8_t>(std::min(at->uses + 1, kUsesMax));
+      if (at->place == Place::behind) move_to(at, Place::main);  // somebody else came after all
+    }
+    return result;
+  }
+
+  // The last expected reader has passed: goes before anything else.
+  void drop_behind(const Key& key) {
+    auto found = index_.find(key);
+    if (found != index_.end() && found->second->place != Place::behind) move_to(found->second, Place::behind);
+  }
+
+  void erase(const Key& key, EvictedList& out) {
+    auto found = index_.find(key);
+    if (found != index_.end()) evict(found->second, EvictReason::erased, out);
+  }
+
+  // A smaller capacity takes effect at once, but for what loads in flight hold.
+  void set_capacity(Bytes capacity, Instant now, EvictedList& out) {
+    limits_.capacity = capacity;
+    make_room(0, true, now, out);
+  }
+
+  Bytes unread_prefetched() const { return bytes_[place(Place::staging)] + bytes_[place(Place::heads)]; }
+
+ private:
+  enum class Place : std::uint8_t { small, main, staging, heads, arrived, behind };
+  static constexpr int kPlaces = 6;
+  static constexpr int kUsesMax = 3;
+
+  struct Entry {
+    Key key;
+    Payload payload;
+    Bytes size;
+    Place place;
+    LoadKind kind;
+    bool used;
+    std::uint8_t uses;     // after the first, as S3-FIFO counts them
+    std::uint64_t reader;  // who used it last
+    Instant inserted;
+    Bytes turnover;  // how much had been inserted by then
+    Instant keep_until;
+    bool ghost = false;  // it had left the small queue not long before
+  };
+  using List = std::list<Entry>;
+  using Iterator = typename List::iterator;
+
+  // Keys that left the small queue, as many bytes of them as the main queue may hold.
+  class Ghost {
+   public:
+    void remember(const Key& key, Bytes size, Bytes bytes_max) {
+      auto [at, added] = numbers_.try_emplace(key, next_);
+      if (!added) at->second = next_;
+      queue_.push_back({key, size, next_++});
+      bytes_ += size;
+      while (bytes_ > bytes_max && !queue_.empty()) {
+        auto& oldest = queue_.front();
+        auto found = numbers_.find(oldest.key);
+        if (found != numbers_.end() && found->second == oldest.number) numbers_.erase(found);
+        bytes_ -= oldest.size;
+        queue_.pop_front();
+      }
+    }
+    bool forget(const Key& key) { return numbers_.erase(key) > 0; }
+
+   private:
+    struct Row {
+      Key key;
+      Bytes size;
+      std::uint64_t number;
+    };
+    std::deque<Row> queue_;  // rows of keys forgotten or renewed since stay until their turn
+    std::unordered_map<Key, std::uint64_t, Hash> numbers_;
+    std::uint64_t next_ = 0;
+    Bytes bytes_ = 0;
+  };
+
+  static constexpr std::size_t place(Place p) { return static_cast<std::size_t>(p); }
+  List& list(Place p) { return lists_[place(p)]; }
+  static constexpr Place unread_place(LoadKind kind) {
+    return kind == LoadKind::prefetch ? Place::staging : kind == LoadKind::head ? Place::heads : Place::arrived;
+  }
+  List& list_of(LoadKind kind) { return lists_[place(unread_place(kind))]; }
+  const List& list_of(LoadKind kind) const { return lists_[place(unread_place(kind))]; }
+  Bytes bytes_of(LoadKind kind) const { return bytes_[place(unread_place(kind))]; }
+  Bytes& reserved_of(LoadKind kind) { return reserved_[static_cast<std::size_t>(kind)]; }
+  Bytes reserved_of(LoadKind kind) const { return reserved_[static_cast<std::size_t>(kind)]; }
+  Bytes limit_of(LoadKind kind) const {
+    return part(kind == LoadKind::prefetch ? limits_.staging_share : limits_.heads_share);
+  }
+  Bytes part(double share) const { return static_cast<Bytes>(static_cast<double>(limits_.capacity) * share); }
+
+  bool expired(const Entry& entry, Instant now) const {
+    if (entry.place == Place::heads) return now >= entry.keep_until;
+    auto age = now - entry.inserted;
+    if (entry.place == Place::arrived) return age >= limits_.arrived_lease;
+    bool turned_over = turnover_ - entry.turnover >= limits_.capacity / 4;
+    return age >= limits_.lease_max || (turned_over && age >= limits_.lease_min);
+  }
+
+  bool make_room(Bytes size, bool displace_unread, Instant now, EvictedList& out) {
+    while (used_ + reserved() + size > limits_.capacity) {
+      if (!evict_one(displace_unread, now, out)) return false;
+    }
+    return true;
+  }
+
+  bool evict_one(bool displace_unread, Instant now, EvictedList& out) {
+    if (evict_front(Place::behind, EvictReason::behind, out)) return true;
+    for (auto p : {Place::staging, Place::heads, Place::arrived}) {
+      if (!list(p).empty() && expired(list(p).front(), now)) return evict_front(p, EvictReason::lease, out);
+    }
+    if (evict_read(out)) return true;
+    if (!displace_unread) return false;
+    return evict_front(Place::staging, EvictReason::pressure, out) ||
+           evict_front(Place::heads, EvictReason::pressure, out);
+  }
+
+  // S3-FIFO's own choice.
+  bool evict_read(EvictedList& out) {
+    while (!list(Place::small).empty() || !list(Place::main).empty()) {
+      bool from_small = list(Place::main).empty() || bytes_[place(Place::small)] > part(limits_.small_share);
+      if (from_small && !list(Place::small).empty()) {
+        auto at = list(Place::small).begin();
+        if (at->uses < limits_.reuses_to_stay) {
+          ghost_.remember(at->key, at->size, part(1 - limits_.small_share));
+          evict(at, EvictReason::cold, out);
+          return true;
+        }
+        at->uses = 0;
+        move_to(at, Place::main);
+        continue;
+      }
+      auto at = list(Place::main).begin();
+      if (at->uses == 0) {
+        evict(at, EvictReason::cold, out);
+        return true;
+      }
+      --at->uses;
+      list(Place::main).splice(list(Place::main).end(), list(Place::main), at);
+    }
+    return false;
+  }
+
+  bool evict_front(Place p, EvictReason reason, EvictedList& out) {
+    if (list(p).empty()) return false;
+    evict(list(p).begin(), reason, out);
+    return true;
+  }
+
+  void evict(Iterator at, EvictReason reason, EvictedList& out) {
+    used_ -= at->size;
+    bytes_[place(at->place)] -= at->size;
+    index_.erase(at->key);
+    out.push_back({at->key, std::move(at->payload), at->size, reason, at->used, at->kind});
+    list(at->place).erase(at);
+  }
+
+  void add_used(Entry entry) {
+    entry.place = entry.ghost ? Place::main : Place::small;
+    auto& queue = list(entry.place);
+    link(queue.insert(queue.end(), std::move(entry)));
+  }
+
+  void link(Iterator at) {
+    index_.emplace(at->key, at);
+    used_ += at->size;
+    bytes_[place(at->place)] += at->size;
+  }
+
+  void move_to(Iterator at, Place to) {
+    bytes_[place(at->place)] -= at->size;
+    bytes_[place(to)] += at->size;
+    list(to).splice(list(to).end(), list(at->place), at);
+    at->place = to;
+  }
+
+  EvictionLimits limits_;
+  std::array<List, kPlaces> lists_;
+  std::array<Bytes, kPlaces> bytes_{};
+  std::array<Bytes, 3> reserved_{};
+  std::unordered_map<Key, Iterator, Hash> index_;
+  Ghost ghost_;
+  Bytes used_ = 0;
+  Bytes turnover_ = 0;
+};
+
+}  // namespace forelog::cache
