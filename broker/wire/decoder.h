@@ -1,0 +1,202 @@
+// decoder.h: bytes → message, following the message's field list.
+//
+// Made for hostile input. It never reads past the frame, never makes room for more elements than the bytes left could
+// hold, and caps the memory that arrays of one message may take. Depth is bounded by the types: no message contains
+// itself. Unknown tags are skipped; bytes left over are an error. `bytes` and `records` stay slices of the frame.
+#pragma once
+
+#include "broker/base/byte_reader.h"
+#include "broker/base/ids.h"
+#include "broker/wire/field_notes.h"
+#include "broker/wire/types.h"
+
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace forelog::wire {
+
+// A one-byte element on the wire may be a hundred bytes in memory; this bounds what a frame can blow up to. 200,000
+// partitions of a Metadata response take a quarter of it.
+inline constexpr Bytes kArrayMemoryMax = 128_MiB;
+
+class Decoder {
+ public:
+  Decoder(Buffer frame, Version version, bool flexible)
+      : frame_(std::move(frame)), in_(frame_.view()), version_(version), flexible_(flexible) {}
+
+  // The message that fills the frame exactly; else Malformed, with the path of the field that did not fit.
+  template <Described T>
+  Result<T> message() {
+    Result<T> out{std::in_place};
+    fields(*out);
+    if (in_.ok() && in_.at_end()) [[likely]]
+      return out;
+    if (in_.ok()) return fail(ErrorCode::kMalformed, std::to_string(in_.remaining()) + " bytes after the message");
+    return fail(ErrorCode::kMalformed, "field " + path_);
+  }
+
+ private:
+  template <Described T>
+  void fields(T& out) {
+    for_each_field(out, [&](const char* name, auto& member, const auto&... extras) __attribute__((always_inline)) {
+      const FieldNotes notes = notes_of(extras...);
+      if (notes.is_tagged() || !notes.in(version_) || !in_.ok()) return;
+      value(member, notes);
+      if (!in_.ok()) [[unlikely]]
+        note_path(name);
+    });
+    if (flexible_) tags(out);
+  }
+
+  template <Described T>
+  void tags(T& out) {
+    std::uint32_t count = in_.uvarint();
+    std::int64_t last = -1;
+    for (; count > 0 && in_.ok(); --count) {
+      const std::uint32_t number = in_.uvarint();
+      const ByteView bytes = in_.bytes(in_.uvarint());
+      if (number <= last) in_.fail();  // KIP-482: ascending, hence no tag twice
+      last = number;
+      if constexpr (has_tags<T>()) {
+        if (in_.ok()) known_tag(out, number, bytes);
+      }
+    }
+    if (!in_.ok() && path_.empty()) path_ = "tags";
+  }
+
+  // Reads the field with this tag, if the version has one, from exactly `bytes`.
+  template <Described T>
+  void known_tag(T& out, std::uint32_t number, ByteView bytes) {
+    for_each_field(out, [&](const char* name, auto& member, const auto&... extras) {
+      const FieldNotes notes = notes_of(extras...);
+      if (!notes.is_tagged() || static_cast<std::uint32_t>(notes.tag) != number || !notes.in(version_)) return;
+      ByteReader outer = in_;
+      in_ = ByteReader(bytes);
+      value(member, notes);
+      const bool fits = in_.ok() && in_.at_end();
+      in_ = outer;
+      if (fits) return;
+      in_.fail();
+      note_path(name);
+    });
+  }
+
+  template <class T>
+  void value(T& out, const FieldNotes& notes) {
+    if constexpr (is_strong_type<T>) {
+      typename T::rep raw{};
+      value(raw, notes);
+      out = T(std::move(raw));
+    } else if constexpr (std::is_same_v<T, bool>) {
+      out = in_.u8() != 0;
+    } else if constexpr (std::is_integral_v<T>) {
+      out = in_.integer<T>();
+    } else if constexpr (std::is_enum_v<T>) {
+      out = static_cast<T>(in_.integer<std::underlying_type_t<T>>());
+    } else {
+      composite(out, notes);
+    }
+  }
+  void composite(double& out, const FieldNotes&) { out = in_.f64(); }
+  void composite(WireError& out, const FieldNotes&) { out.code = in_.i16(); }
+  void composite(TopicId& out, const FieldNotes&) {
+    ByteView bytes = in_.bytes(static_cast<std::int64_t>(out.bytes.size()));
+    if (!bytes.empty()) std::memcpy(out.bytes.data(), bytes.data(), bytes.size());
+  }
+  void composite(std::string& out, const FieldNotes&) { take(out, present(string_length())); }
+  void composite(Buffer& out, const FieldNotes&) { take(out, present(length())); }
+  void composite(Records& out, const FieldNotes&) {
+    const std::int64_t size = length();
+    out.is_null = size < 0;
+    if (size <= 0) return;
+    Buffer bytes;
+    take(bytes, size);
+    if (in_.ok()) out.slices.push_back(std::move(bytes));
+  }
+  template <class T>
+  void composite(std::vector<T>& out, const FieldNotes&) {
+    take(out, present(length()));
+  }
+  template <class T>
+  void composite(std::optional<T>& out, const FieldNotes& notes) {
+    if constexpr (Described<T>) {
+      const bool present_here = version_ < notes.nullable_from || in_.i8() >= 0;
+      if (present_here && in_.ok()) fields(out.emplace());
+    } else {
+      using Raw = typename RawOf<T>::type;
+      const std::int64_t size = std::is_same_v<Raw, std::string> ? string_length() : length();
+      if (size < 0) {
+        if (version_ < notes.nullable_from) in_.fail();
+        return;
+      }
+      Raw raw{};
+      take(raw, size);
+      out.emplace(std::move(raw));
+    }
+  }
+  template <Described T>
+  void composite(T& out, const FieldNotes&) {
+    fields(out);
+  }
+
+  template <class T>
+  struct RawOf {
+    using type = T;
+  };
+  template <class TagType, class Rep>
+  struct RawOf<StrongType<TagType, Rep>> {
+    using type = Rep;
+  };
+
+  // Contents, once their length is known and found to lie inside the frame.
+  void take(std::string& out, std::int64_t size) { out.assign(in_.text(size)); }
+  void take(Buffer& out, std::int64_t size) {
+    ByteView bytes = in_.bytes(size);
+    if (!bytes.empty()) out = frame_.slice(static_cast<std::size_t>(bytes.data() - frame_.data()), bytes.size());
+  }
+  template <class T>
+  void take(std::vector<T>& out, std::int64_t count) {
+    constexpr std::int64_t wire_size_min = std::is_arithmetic_v<T> ? sizeof(T) : 1;
+    const std::int64_t memory = count * static_cast<std::int64_t>(sizeof(T));
+    if (count < 0 || count > static_cast<std::int64_t>(in_.remaining()) / wire_size_min ||
+        memory > array_memory_left_) {
+      return in_.fail();
+    }
+    array_memory_left_ -= memory;
+    out.reserve(static_cast<std::size_t>(count));
+    for (std::int64_t i = 0; i < count; ++i) {
+      value(out.emplace_back(), FieldNotes{});
+      if (!in_.ok()) [[unlikely]]
+        return note_path("[" + std::to_string(i) + "]");
+    }
+  }
+
+  // Lengths: -1 is null. Anything below is refused.
+  std::int64_t string_length() { return checked(flexible_ ? std::int64_t{in_.uvarint()} - 1 : in_.i16()); }
+  std::int64_t length() { return checked(flexible_ ? std::int64_t{in_.uvarint()} - 1 : in_.i32()); }
+  std::int64_t checked(std::int64_t size) {
+    if (size < -1) in_.fail();
+    return in_.ok() ? size : 0;
+  }
+  std::int64_t present(std::int64_t size) {
+    if (size < 0) in_.fail();
+    return in_.ok() ? size : 0;
+  }
+
+  // Called from the inside out while unwinding, so the path grows at its front.
+  void note_path(std::string_view step) {
+    const bool dot = !path_.empty() && path_.front() != '[';
+    path_.insert(0, dot ? std::string(step) + "." : std::string(step));
+  }
+
+  Buffer frame_;
+  ByteReader in_;
+  Version version_;
+  bool flexible_;
+  std::int64_t array_memory_left_ = kArrayMemoryMax;
+  std::string path_;
+};
+
+}  // namespace forelog::wire

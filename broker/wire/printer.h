@@ -1,0 +1,96 @@
+// printer.h: message → one line of text, for dumps and test failures. Shows the fields that `version` has.
+//
+//   {max_wait_ms=500, topics=[{topic=orders, partitions=[{partition=0, fetch_offset=42, …}]}]}
+#pragma once
+
+#include "broker/base/ids.h"
+#include "broker/wire/field_notes.h"
+#include "broker/wire/types.h"
+
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace forelog::wire {
+
+class Printer {
+ public:
+  explicit Printer(Version version) : version_(version) {}
+
+  template <Described T>
+  std::string message(const T& message) && {
+    value(message);
+    return std::move(out_);
+  }
+
+ private:
+  template <class T>
+  void value(const T& in) {
+    if constexpr (is_strong_type<T>) {
+      value(in.value());
+    } else if constexpr (std::is_same_v<T, bool>) {
+      out_ += in ? "true" : "false";
+    } else if constexpr (std::is_arithmetic_v<T>) {
+      out_ += std::to_string(in);
+    } else if constexpr (std::is_enum_v<T>) {
+      value(static_cast<std::underlying_type_t<T>>(in));
+    } else {
+      composite(in);
+    }
+  }
+  void composite(const WireError& in) { value(in.code); }
+  void composite(const TopicId& in) { out_ += in.text(); }
+  void composite(const std::string& in) {
+    // Text comes from anybody: what is not printable must not reach a terminal.
+    for (char c : in) {
+      const auto byte = static_cast<unsigned char>(c);
+      constexpr auto* hex = "0123456789abcdef";
+      if (byte >= 0x20 && byte < 0x7f) {
+        out_ += c;
+      } else {
+        out_ += {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
+      }
+    }
+  }
+  void composite(const Buffer& in) { out_ += "<" + std::to_string(in.size()) + " bytes>"; }
+  void composite(const Records& in) {
+    out_ += in.is_null ? "null" : "<" + std::to_string(in.size()) + " bytes of records>";
+  }
+  template <class T>
+  void composite(const std::vector<T>& in) {
+    out_ += '[';
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      if (i > 0) out_ += ", ";
+      value(in[i]);
+    }
+    out_ += ']';
+  }
+  template <class T>
+  void composite(const std::optional<T>& in) {
+    if (in) {
+      value(*in);
+    } else {
+      out_ += "null";
+    }
+  }
+  template <Described T>
+  void composite(const T& in) {
+    out_ += '{';
+    bool first = true;
+    for_each_field(in, [&](const char* name, const auto& member, const auto&... extras) {
+      if (!notes_of(extras...).in(version_)) return;
+      if (!first) out_ += ", ";
+      first = false;
+      out_ += name;
+      out_ += '=';
+      value(member);
+    });
+    out_ += '}';
+  }
+
+  Version version_;
+  std::string out_;
+};
+
+}  // namespace forelog::wire
