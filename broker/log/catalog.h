@@ -1,0 +1,89 @@
+// catalog.h: what this broker knows of its partitions' shards, kept in the local store (LevelDB).
+//
+// Local shards: the catalog is the truth. Archived ones: the chain in the metadata store is, and the catalog is a copy
+// with their footers, so that a read needs no second round trip. Keys and values carry a version (FORMAT.md). Any core
+// may call; each partition only from its owner core.
+#pragma once
+
+#include "broker/base/ids.h"
+#include "broker/base/result.h"
+#include "broker/env/local_store.h"
+#include "broker/env/task.h"
+#include "broker/log/chain.h"
+#include "broker/log/footer.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace forelog::log {
+
+// Where recovery may start: bytes of the open shard before `position` are on the disk, and described by the footer
+// that the catalog keeps for it.
+struct Checkpoint {
+  Offset base = kNoOffset;  // the shard; kNoOffset: none yet
+  Generation generation{0};
+  Bytes position = 0;
+  Offset end = kNoOffset;  // of the partition's log at `position`
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("base", m.base);
+    field("generation", m.generation);
+    field("position", m.position);
+    field("end", m.end);
+  };
+  friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
+};
+
+struct PartitionState {
+  Offset log_start{0};
+  Offset high_watermark{0};
+  Offset archived_end{0};  // every record before it is in the archive
+  Checkpoint checkpoint;
+  std::vector<EpochStart> epochs;
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("log_start", m.log_start);
+    field("high_watermark", m.high_watermark);
+    field("archived_end", m.archived_end);
+    field("checkpoint", m.checkpoint);
+    field("epochs", m.epochs);
+  };
+  friend bool operator==(const PartitionState&, const PartitionState&) = default;
+};
+
+struct PartitionEntry {
+  PartitionState state;
+  std::vector<ShardDescriptor> shards;  // in order of base
+};
+
+class Catalog {
+ public:
+  // Changes to one partition that happen all or none, in order.
+  class Change {
+   public:
+    explicit Change(PartitionKey partition) : partition_(partition) {}
+    Change& put_state(const PartitionState& state);
+    Change& put_shard(const ShardDescriptor& shard);
+    Change& put_footer(ShardId shard, ByteView encoded);
+    Change& erase_shard(ShardId shard);  // with its footer
+    bool empty() const { return batch_.changes.empty(); }
+
+   private:
+    friend class Catalog;
+    PartitionKey partition_;
+    env::StoreBatch batch_;
+  };
+
+  explicit Catalog(env::LocalStore& store) : store_(store) {}
+
+  Task<Result<std::vector<PartitionKey>>> partitions();
+  // What is known of `partition`: nothing yet is an entry without shards. Fails CorruptFile.
+  Task<Result<PartitionEntry>> load(PartitionKey partition);
+  Task<Result<Footer>> footer(ShardId shard);  // NotFound, CorruptFile
+  Task<Result<void>> commit(Change change, env::Durability durability);
+  Task<Result<void>> remove_all(PartitionKey partition);
+
+ private:
+  env::LocalStore& store_;
+};
+
+}  // namespace forelog::log

@@ -1,0 +1,65 @@
+// producer_table.h: the idempotent producers of one partition, and the last batches of each.
+//
+// Pure: derived from the batches of the log alone, so that every replica has the same. Rules and their order are
+// Kafka's (reference/protocol.md §6): a duplicate of one of a producer's last five batches is answered with the
+// original offset; another sequence must follow the last.
+#pragma once
+
+#include "broker/base/bytes.h"
+#include "broker/base/ids.h"
+#include "broker/base/result.h"
+#include "broker/base/time.h"
+#include "broker/log/batch.h"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+
+namespace forelog::replication {
+
+class ProducerTable {
+ public:
+  struct Duplicate {
+    Offset base;
+    Offset last;
+    std::int64_t timestamp;  // the batch's max timestamp
+  };
+
+  // May `batch` be appended? Nothing: yes. A duplicate: it was, do not append it again. Fails InvalidProducerEpoch,
+  // OutOfOrderSequence. Batches without a producer always may. Changes nothing.
+  Result<std::optional<Duplicate>> check(log::BatchView batch) const;
+
+  // `batch` was appended, with its final offset; also when the log is read again.
+  void add(log::BatchView batch);
+
+  // Forgets producers whose last batch is older than `idle` by the clock of the records: the newest timestamp seen.
+  // By the records, not ours, so that replicas agree.
+  void expire(Duration idle);
+
+  // Forgets batches at and after `end`. A producer left with none goes.
+  void truncate(Offset end);
+
+  std::size_t size() const { return producers_.size(); }
+  Buffer snapshot() const;                                  // the same bytes for the same state
+  static Result<ProducerTable> restore(ByteView snapshot);  // empty bytes: an empty table. Fails CorruptFile
+
+ private:
+  struct Batch {
+    std::int32_t first_sequence;
+    std::int32_t last_sequence;
+    Offset last_offset;
+    std::int32_t offset_delta;
+    std::int64_t timestamp;
+  };
+  struct Producer {
+    std::int16_t epoch = -1;
+    std::uint8_t count = 0;  // of `batches` in use, oldest first
+    std::array<Batch, 5> batches{};
+    std::int64_t last_timestamp = -1;
+  };
+  std::unordered_map<ProducerId, Producer> producers_;
+  std::int64_t newest_timestamp_ = -1;
+};
+
+}  // namespace forelog::replication
