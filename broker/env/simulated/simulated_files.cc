@@ -1,0 +1,114 @@
+#include "broker/env/simulated/simulated_files.h"
+
+#include "broker/base/check.h"
+
+namespace forelog::env {
+
+class SimulatedFiles::OpenFile final : public File {
+ public:
+  OpenFile(SimulatedFiles& files, Path path, SimulatedDisk::NodePtr node, OpenMode mode)
+      : files_(files), path_(std::move(path)), node_(std::move(node)), mode_(mode) {}
+
+  Task<Result<Buffer>> read_at(std::int64_t offset, Bytes size) override {
+    CHECK(offset >= 0 && size >= 0);
+    CO_TRY(co_await files_.operate(path_));
+    co_return files_.disk_.read(*node_, offset, size);
+  }
+
+  Task<Result<void>> write_at(std::int64_t offset, Slices slices) override {
+    CHECK(offset >= 0);
+    if (mode_ == OpenMode::read) co_return fail(ErrorCode::kIo, path_ + ": opened for reading");
+    // Readers, and a crash, may see the bytes before the call ends, or only then.
+    bool early = files_.scheduler_.random().chance(0.5);
+    if (early) CO_TRY(put(offset, slices));
+    CO_TRY(co_await files_.operate(path_));
+    if (!early) CO_TRY(put(offset, slices));
+    co_return Result<void>{};
+  }
+
+  Task<Result<void>> sync() override {
+    auto covered = files_.disk_.changes(*node_);
+    auto done = co_await files_.operate(path_);
+    if (!done) {
+      files_.disk_.fail_sync(*node_, covered);
+      co_return fail(std::move(done).error());
+    }
+    files_.disk_.sync(node_, covered);
+    co_return Result<void>{};
+  }
+
+  Task<Result<void>> truncate(Bytes size) override {
+    CHECK(size >= 0);
+    if (mode_ == OpenMode::read) co_return fail(ErrorCode::kIo, path_ + ": opened for reading");
+    CO_TRY(co_await files_.operate(path_));
+    files_.disk_.truncate(*node_, size);
+    co_return Result<void>{};
+  }
+
+  Task<Result<Bytes>> size() override {
+    CO_TRY(co_await files_.operate(path_));
+    co_return files_.disk_.size(*node_);
+  }
+
+ private:
+  Result<void> put(std::int64_t offset, const Slices& slices) {
+    auto grows = std::max<Bytes>(0, offset + total_size(slices) - files_.disk_.size(*node_));
+    auto free = std::max<Bytes>(0, files_.faults_.disk_capacity - files_.disk_.used());
+    if (grows <= free) {
+      files_.disk_.write(*node_, offset, slices);
+      return {};
+    }
+    // A full disk takes what still fits.
+    auto whole = flatten(slices);
+    files_.disk_.write(*node_, offset,
+                       {whole.slice(0, whole.size() - static_cast<std::size_t>(std::min<Bytes>(
+                                                          grows - free, static_cast<Bytes>(whole.size()))))});
+    return fail(ErrorCode::kDiskFull, path_);
+  }
+
+  SimulatedFiles& files_;
+  Path path_;
+  SimulatedDisk::NodePtr node_;
+  OpenMode mode_;
+};
+
+Task<Result<void>> SimulatedFiles::operate(Path path) {
+  auto& random = scheduler_.random();
+  auto wait = random.between(random.chance(faults_.disk_slow_rate) ? faults_.disk_slow : faults_.disk);
+  co_await sleep_until(cores_.clock(), scheduler_.now() + std::max(wait, Duration(1)));
+  if (scheduler_.random().chance(faults_.disk_error_rate)) co_return fail(ErrorCode::kIo, path + ": drawn");
+  co_return Result<void>{};
+}
+
+Task<Result<FilePtr>> SimulatedFiles::open(Path path, OpenMode mode) {
+  CO_TRY(co_await operate(path));
+  auto node = CO_TRY(disk_.open(path, mode));
+  co_return std::make_shared<OpenFile>(*this, std::move(path), std::move(node), mode);
+}
+
+Task<Result<void>> SimulatedFiles::rename(Path from, Path to) {
+  CO_TRY(co_await operate(from));
+  co_return disk_.rename(from, to);
+}
+
+Task<Result<void>> SimulatedFiles::remove(Path path) {
+  CO_TRY(co_await operate(path));
+  co_return disk_.remove(path);
+}
+
+Task<Result<std::vector<std::string>>> SimulatedFiles::list(Path directory) {
+  CO_TRY(co_await operate(directory));
+  co_return disk_.list(directory);
+}
+
+Task<Result<void>> SimulatedFiles::create_directories(Path path) {
+  CO_TRY(co_await operate(path));
+  co_return disk_.create_directories(path);
+}
+
+Task<Result<void>> SimulatedFiles::sync_directory(Path path) {
+  CO_TRY(co_await operate(path));
+  co_return disk_.sync_directory(path);
+}
+
+}  // namespace forelog::env

@@ -1,0 +1,34 @@
+// simulated_files.h: Files over a SimulatedDisk, with time and faults.
+#pragma once
+
+#include "broker/env/files.h"
+#include "broker/env/simulated/faults.h"
+#include "broker/env/simulated/simulated_cores.h"
+#include "broker/env/simulated/simulated_disk.h"
+
+namespace forelog::env {
+
+class SimulatedFiles final : public Files {
+ public:
+  SimulatedFiles(Scheduler& scheduler, SimulatedCores& cores, const Faults& faults, SimulatedDisk& disk)
+      : scheduler_(scheduler), cores_(cores), faults_(faults), disk_(disk) {}
+
+  Task<Result<FilePtr>> open(Path path, OpenMode mode) override;
+  Task<Result<void>> rename(Path from, Path to) override;
+  Task<Result<void>> remove(Path path) override;
+  Task<Result<std::vector<std::string>>> list(Path directory) override;
+  Task<Result<void>> create_directories(Path path) override;
+  Task<Result<void>> sync_directory(Path path) override;
+
+ private:
+  class OpenFile;
+  // Takes as long as one disk operation, and may fail as one.
+  Task<Result<void>> operate(Path path);
+
+  Scheduler& scheduler_;
+  SimulatedCores& cores_;
+  const Faults& faults_;
+  SimulatedDisk& disk_;
+};
+
+}  // namespace forelog::env
