@@ -1,0 +1,70 @@
+// archive_source.h: loads blocks from the object store. One per core.
+//
+// An extent is one ranged GET; bytes are cut into blocks, verified and handed out while they arrive. A failed or
+// corrupt answer is asked for again, from the first block still missing, with pauses that double and jitter. An answer
+// slower than 95 % of those before is asked for a second time when somebody waits for it; whichever block comes first
+// counts.
+#pragma once
+
+#include "broker/archive/footer_cache.h"
+#include "broker/archive/settings.h"
+#include "broker/base/metrics.h"
+#include "broker/cache/block_source.h"
+#include "broker/env/random.h"
+
+#include <array>
+#include <memory>
+#include <string>
+
+namespace forelog::archive {
+
+struct ArchiveMetrics {
+  explicit ArchiveMetrics(MetricsRegistry& registry);
+  Counter get_requests, get_bytes, retries, hedges, hedges_won, corrupt_blocks, failures;
+  Histogram first_block, whole;  // from the request until the first block, and the last
+};
+
+// How long answers took lately, to tell a slow one. Pure.
+class RecentLatency {
+ public:
+  void add(Duration latency);
+  // The time within which 95 % of the last answers came; none before there are enough of them.
+  std::optional<Duration> usual() const;
+
+ private:
+  std::array<Duration, 64> recent_{};
+  std::size_t count_ = 0;
+};
+
+class ArchiveSource final : public cache::BlockSource {
+ public:
+  struct Parts {
+    env::Cores& cores;
+    env::Clock& clock;
+    env::Random& random;
+    env::ObjectStore& store;
+    FooterCache& footers;
+    MetricsRegistry& metrics;
+  };
+  ArchiveSource(Parts parts, const ArchiveSettings& settings);
+  ~ArchiveSource() override;
+  Task<void> stop();  // joins hedged requests that lost
+
+  Task<Result<void>> load(cache::BlockRange range, cache::LoadPriority priority, OnBlock on_block,
+                          Deadline deadline) override;
+
+  const ArchiveMetrics& metrics() const { return metrics_; }
+
+ private:
+  struct Extent;
+  Task<void> attempt(std::shared_ptr<Extent> extent, bool hedge);
+  Task<bool> wait_for_attempt(std::shared_ptr<Extent> extent, cache::LoadPriority priority);
+
+  Parts parts_;
+  ArchiveSettings settings_;
+  ArchiveMetrics metrics_;
+  RecentLatency latency_;
+  TaskGroup attempts_;
+};
+
+}  // namespace forelog::archive

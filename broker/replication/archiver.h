@@ -1,0 +1,89 @@
+// archiver.h: moves one partition's sealed shards to the archive, and removes what retention no longer keeps.
+//
+// Runs on the partition's core while this broker leads it. A sealed shard goes through fixed steps: object put and
+// verified, chain record by compare-and-set, catalog, index handed to readers; later, by retention, its local bytes go.
+// What retention removes goes in the order chain record, catalog, objects. Each step may be repeated: after a crash, or
+// a failure, the loop starts over from what chain record and catalog say. While archive or metadata store do not answer
+// it tries again with growing pauses; nothing else of the partition waits for it.
+#pragma once
+
+#include "broker/archive/archived_log.h"
+#include "broker/archive/footer_cache.h"
+#include "broker/archive/settings.h"
+#include "broker/base/metrics.h"
+#include "broker/cluster/chain_record.h"
+#include "broker/env/env.h"
+#include "broker/env/event.h"
+#include "broker/env/task_group.h"
+#include "broker/log/local_log.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace forelog::replication {
+
+struct ArchiverMetrics {
+  explicit ArchiverMetrics(MetricsRegistry& registry);
+  Counter archived_shards, archived_bytes, removed_shards, removed_objects, dropped_local_shards, failures;
+  Gauge waiting_shards;  // sealed, not archived yet
+};
+
+class Archiver {
+ public:
+  // What one core's archivers share.
+  struct Context {
+    env::Env& env;                            // without an archive, only local retention is applied
+    archive::FooterCache* footers = nullptr;  // null without an archive
+    cache::BlockCache* cache = nullptr;
+    ArchiverMetrics& metrics;
+    archive::ArchiveSettings settings;
+    Duration pass_interval = 5s;  // retention is looked at this often, at least
+  };
+
+  // `log` and `archived` outlive this. `archived` is filled from the catalog's copy of the chain at once.
+  Archiver(Context& context, log::LocalLog& log, archive::ArchivedLog& archived);
+  ~Archiver();
+
+  void start(Epoch leader_epoch);
+  Task<void> stop();  // no longer than one request to the archive or the metadata store
+
+  // Something was sealed, the settings changed, or records were deleted: look now.
+  void wake() { changed_.notify(); }
+
+  // One pass: archives what is sealed, applies retention, removes what is left over. For tests; `start` loops over it.
+  Task<Result<void>> pass();
+
+ private:
+  Task<void> loop();
+  Task<Result<void>> load_chain();
+  Task<Result<void>> archive_sealed();
+  Task<Result<void>> archive_one(log::ShardDescriptor shard);
+  Task<Result<void>> apply_retention();
+  Task<Result<void>> write_chain(cluster::ChainRecord next);
+  Task<Result<void>> spill(cluster::ChainRecord& record);
+  Task<Result<void>> remove_objects();
+  Task<Result<void>> find_orphans();
+  void publish();
+
+  Context& context_;
+  log::LocalLog& log_;
+  archive::ArchivedLog& archived_;
+  PartitionKey partition_;
+  Epoch epoch_ = kNoEpoch;
+  bool loaded_ = false;                      // the chain record has been read since `start`, or since a conflict
+  cluster::ChainRecord record_;              // as last read or written
+  std::int32_t record_version_ = -1;         // of the znode; -1: there is none
+  std::vector<log::ShardDescriptor> older_;  // what the manifests hold
+  std::vector<std::string> garbage_;         // keys of objects that no chain record names any more
+  bool orphans_looked_for_ = false;
+  bool stopping_ = false;
+  Event changed_;
+  TaskGroup tasks_;
+};
+
+// Deletes all that the archive and the metadata store have of a partition whose topic is gone. Repeatable.
+Task<Result<void>> remove_archived_partition(env::Env& env, std::string prefix, PartitionKey partition,
+                                             Deadline deadline);
+
+}  // namespace forelog::replication
