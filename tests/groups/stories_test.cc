@@ -1,6 +1,7 @@
 // Plays every story of tests/groups/stories; UPDATE=1 rewrites what came of it.
 #include "tests/groups/story.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -29,7 +30,7 @@ TEST_P(Stories, EndAsTold) {
   EXPECT_EQ(told.str(), happened.str());
 }
 
-std::vector<std::string> stories() {
+std::vector<std::string> story_paths() {
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::directory_iterator("tests/groups/stories")) {
     paths.push_back(entry.path().string());
@@ -38,7 +39,7 @@ std::vector<std::string> stories() {
   return paths;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Stories, testing::ValuesIn(stories()),
+INSTANTIATE_TEST_SUITE_P(All, Stories, testing::ValuesIn(story_paths()),
                          [](const auto& story) { return std::filesystem::path(story.param).stem().string(); });
 
 }  // namespace
