@@ -14,7 +14,7 @@
 //   };
 //
 // Extras, in any order: Range<T> (of the member's type), the text of the page (const char*), a Scope (broker when none
-// is given), Synonyms (the first that is present wins), Sensitive, NoNull. Members may be bool, integers, Duration (in
+// is given), Synonyms (the first that is present wins), OneOf, Sensitive. Members may be bool, integers, Duration (in
 // the unit that the key ends with: .ms, .seconds, .minutes, .hours), double, std::string, std::vector<std::string>
 // (comma separated), enums with `enum_names` (names in the order of the values, from 0), and strong types of those.
 // 64-bit integers also take KiB, MiB, GiB and TiB behind the number. A Duration too long to count in nanoseconds is
@@ -64,6 +64,10 @@ struct Synonym {
   std::string_view key;
 };
 struct Sensitive {};
+// The values that a string, or each entry of a list, may have.
+struct OneOf {
+  std::array<std::string_view, 8> names;
+};
 
 // Kafka's ConfigType, as DescribeConfigs sends it.
 enum class SettingType : std::int8_t {
@@ -91,15 +95,16 @@ struct SettingRow {
   std::int64_t max = std::numeric_limits<std::int64_t>::max();
   double real_min = std::numeric_limits<double>::lowest();
   double real_max = std::numeric_limits<double>::max();
-  std::vector<std::string_view> names;  // of an enum's values
+  std::vector<std::string_view> names;  // of an enum's values; what a string or list may hold
   std::vector<std::string_view> synonyms;
   std::string_view text;
   std::string default_value;
 
   SettingType type() const;
   std::string range_text() const;  // "1 to 60000", "off, read-ahead, predict", or empty
-  // The value under this name, or under a synonym in the unit of the synonym's name. InvalidSetting names key, value,
-  // range.
+  // Whether `value` is legal under this name, or under a synonym in the unit of the synonym's name; InvalidSetting
+  // names key, value and what is allowed. `set` also stores it in `instance`.
+  Result<void> check(std::string_view key, std::string_view value) const;
   Result<void> set(void* instance, std::string_view key, std::string_view value) const;
   std::string get(const void* instance) const;
   // A random legal value, small ones and the ends of the range more often than others.
@@ -121,7 +126,6 @@ Result<T> read_settings(const SettingMap& settings, T start = {}) {
       TRY(row.set(&start, key, at->second));
       return true;
     };
-    // A topic's own key means nothing in a broker's file: only its synonyms do (unless it is its own synonym).
     bool found = TRY(apply(row.name));
     for (auto synonym : row.synonyms) {
       if (found) break;
@@ -149,76 +153,6 @@ T random_settings(const std::function<std::uint64_t()>& next) {
   }
   return out;
 }
-
-// Where a value came from: Kafka's ConfigSource codes.
-enum class SettingSource : std::int8_t {
-  topic = 1,
-  dynamic_broker = 2,
-  dynamic_default_broker = 3,
-  static_broker = 4,
-  default_value = 5
-};
-
-// One line of a DescribeConfigs answer.
-struct SettingEntry {
-  std::string name;
-  std::optional<std::string> value;  // none when sensitive
-  SettingSource source = SettingSource::default_value;
-  bool is_default = true;
-  bool read_only = false;
-  bool sensitive = false;
-  SettingType type = SettingType::string;
-  std::string text;
-  struct SynonymValue {
-    std::string name;
-    std::optional<std::string> value;
-    SettingSource source = SettingSource::default_value;
-  };
-  std::vector<SynonymValue> synonyms;  // the value in force first
-};
-
-// All settings there are: the structs of every layer, and Kafka's keys that have no effect here.
-class SettingsCatalog {
- public:
-  // Adds a layer's struct; `section` heads it on the page. Names may not collide with those added before.
-  template <Described T>
-  void add(std::string_view section) {
-    add_section(section, &setting_rows<T>());
-  }
-
-  // What a broker's file says, checked: an unknown key is refused by name, with the nearest known one; a value out of
-  // range is refused. Yields a warning for each key that is Kafka's but without effect here.
-  struct Checked {
-    std::vector<std::string> warnings;
-  };
-  Result<Checked> check_broker(const SettingMap& settings) const;
-  // What a topic's overrides say, checked the same way (keys of topic scope, and Kafka's topic keys).
-  Result<Checked> check_topic(const SettingMap& overrides) const;
-  // Whether `name` may change while the broker runs.
-  bool is_dynamic(std::string_view name) const;
-  // Whether `name` is a list, so that AppendConfig and SubtractConfig apply.
-  bool is_list(std::string_view name, bool of_topic) const;
-  // The value in force for a topic or broker without any override of `name`; none when the name is unknown.
-  std::optional<std::string> value_of(std::string_view name, const SettingMap& overrides, const SettingMap& broker,
-                                      bool of_topic) const;
-
-  // DescribeConfigs. `broker` is the file with --set, `dynamic` what AlterConfigs laid on top for this broker.
-  std::vector<SettingEntry> describe_topic(const SettingMap& overrides, const SettingMap& broker) const;
-  std::vector<SettingEntry> describe_broker(const SettingMap& broker, const SettingMap& dynamic) const;
-
-  std::string page() const;  // docs/settings.md
-
- private:
-  struct Section {
-    std::string title;
-    const std::vector<SettingRow>* rows;
-  };
-  void add_section(std::string_view title, const std::vector<SettingRow>* rows);
-  const SettingRow* find(std::string_view key, bool of_topic) const;  // by name or synonym
-  Result<Checked> check(const SettingMap& settings, bool of_topic) const;
-  std::string nearest(std::string_view key, bool of_topic) const;
-  std::vector<Section> sections_;
-};
 
 // `key=value` of a --set flag, laid over `settings`.
 Result<void> apply_override(SettingMap& settings, std::string_view assignment);
@@ -266,6 +200,11 @@ void apply_extra(SettingRow& row, const Extra& extra) {
   if constexpr (std::is_same_v<Extra, Scope>) row.scope = extra;
   if constexpr (std::is_same_v<Extra, Synonym>) row.synonyms.push_back(extra.key);
   if constexpr (std::is_same_v<Extra, Sensitive>) row.sensitive = true;
+  if constexpr (std::is_same_v<Extra, OneOf>) {
+    for (auto name : extra.names) {
+      if (!name.empty()) row.names.push_back(name);
+    }
+  }
   if constexpr (std::is_convertible_v<Extra, std::string_view>) row.text = extra;
   if constexpr (std::is_same_v<Extra, Range<Duration>>) {
     row.min = extra.min.count(), row.max = extra.max.count();

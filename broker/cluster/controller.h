@@ -10,6 +10,7 @@
 // PolicyViolation, Timeout. `context` is the message for the client.
 #pragma once
 
+#include "broker/base/settings_catalog.h"
 #include "broker/cluster/broker_settings.h"
 #include "broker/cluster/cluster_state.h"
 
