@@ -6,17 +6,14 @@
 #pragma once
 
 #include "broker/base/ids.h"
+#include "broker/wire/authorized_operations.h"
 #include "broker/wire/codec.h"
 
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace forelog::wire {
-
-// "Nobody asked which operations are authorised."
-inline constexpr std::int32_t kNoAuthorizedOperations = std::numeric_limits<std::int32_t>::min();
 
 struct MetadataResponse;
 

@@ -9,10 +9,14 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
 namespace forelog::wire {
+
+// Text comes from anybody: what is not printable must not reach a terminal or a log.
+std::string printable(std::string_view text);
 
 class Printer {
  public:
@@ -41,18 +45,7 @@ class Printer {
   }
   void composite(const WireError& in) { value(in.code); }
   void composite(const TopicId& in) { out_ += in.text(); }
-  void composite(const std::string& in) {
-    // Text comes from anybody: what is not printable must not reach a terminal.
-    for (char c : in) {
-      const auto byte = static_cast<unsigned char>(c);
-      constexpr auto* hex = "0123456789abcdef";
-      if (byte >= 0x20 && byte < 0x7f) {
-        out_ += c;
-      } else {
-        out_ += {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
-      }
-    }
-  }
+  void composite(const std::string& in) { out_ += printable(in); }
   void composite(const Buffer& in) { out_ += "<" + std::to_string(in.size()) + " bytes>"; }
   void composite(const Records& in) {
     out_ += in.is_null ? "null" : "<" + std::to_string(in.size()) + " bytes of records>";
