@@ -6,23 +6,20 @@
 // never exceed `capacity`; bytes enter verified and never change.
 #pragma once
 
-#include "broker/base/metrics.h"
 #include "broker/base/result.h"
 #include "broker/cache/block.h"
 #include "broker/cache/block_source.h"
+#include "broker/cache/cache_metrics.h"
 #include "broker/cache/eviction.h"
 #include "broker/cache/settings.h"
 #include "broker/env/cores.h"
 #include "broker/env/event.h"
 #include "broker/env/task_group.h"
 
-#include <array>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <unordered_map>
-#include <vector>
 
 namespace forelog::cache {
 
@@ -47,20 +44,6 @@ struct LoadStart {
 struct PrefetchRoom {
   Bytes bytes = 0;
   std::int32_t loads = 0;
-};
-
-struct CacheMetrics {
-  explicit CacheMetrics(MetricsRegistry& registry);
-  Counter hits, hit_bytes;  // blocks and bytes of them found in memory
-  Counter misses;           // blocks that somebody had to wait for
-  Counter joined;           // of these: on their way already, as a prefetch
-  std::array<std::unique_ptr<Counter>, kLoadKinds> loads, load_bytes;
-  std::array<std::unique_ptr<Counter>, kOutcomeKinds> outcomes, outcome_bytes;
-  std::array<std::unique_ptr<Counter>, kEvictReasons> evictions;
-  Counter failed_loads;
-  Counter waste_bytes;  // loaded, never read, evicted
-  Histogram wait;       // from the first demand for a block to its arrival
-  Gauge bytes, reserved_bytes, unread_bytes, capacity_bytes, loads_in_flight, demand_waiting;
 };
 
 class BlockCache {
@@ -119,7 +102,6 @@ class BlockCache {
  private:
   struct Cached {
     Buffer bytes;
-    BlockRange load;  // what was loaded with it
     LoadCause cause;
     bool awaited = false;
     Instant started{}, in_memory{};
@@ -132,17 +114,22 @@ class BlockCache {
     Instant until;
   };
 
-  LoadStart start_run(BlockRange run, const LoadCause& cause);
+  void start_demand(BlockRange run, const LoadCause& cause, bool first_read);
+  void start_prefetch(BlockRange run, const LoadCause& cause, LoadStart& start);
+  void refuse(BlockRange run, const LoadCause& cause, RefusedWhy why, LoadStart& start);
   void join(InFlight& block, const LoadCause& cause);
-  RefusedWhy start_prefetch(BlockRange extent, const LoadCause& cause);
   void start_waiting();  // demand that waits for memory or a slot, as far as there is room
-  void dispatch(std::shared_ptr<Load> load);
+  Task<void> keep_starting();
+  std::shared_ptr<Load> enlist(BlockRange extent, const LoadCause& cause);
+  void dispatch(const std::shared_ptr<Load>& load);
   Task<void> run(std::shared_ptr<Load> load);
-  void land(Load& load, std::uint32_t index, Buffer bytes);
-  void settle(Load& load, std::uint32_t index, const Error& error);
-  void take_in(Memory::EvictedList& evicted);
-  void report(PrefetchOutcome outcome);
+  std::shared_ptr<InFlight> leave_flight(const Load& load, std::uint32_t index);
+  void land(const Load& load, std::uint32_t index, Buffer bytes);
+  void settle(const Load& load, std::uint32_t index, const Error& error);
+  void take_out(Memory::EvictedList& evicted);
+  void report(const PrefetchOutcome& outcome);
   void refresh_gauges();
+  std::uint32_t extent_blocks_max() const;
 
   Parts parts_;
   CacheSettings settings_;
@@ -154,6 +141,7 @@ class BlockCache {
   std::deque<std::shared_ptr<Load>> waiting_;  // demand, in order
   std::int32_t running_ = 0;                   // loads dispatched
   std::int32_t running_prefetches_ = 0;        // of these: prefetches that nobody has joined
+  bool keeps_starting_ = false;
   bool stopping_ = false;
   TaskGroup tasks_;
 };

@@ -118,7 +118,7 @@ class EvictionPolicy {
   bool insert(const Key& key, Payload payload, Bytes size, LoadKind kind, bool used, Instant now, Instant keep_until,
               EvictedList& out) {
     if (contains(key) || !make_room(size, kind == LoadKind::demand, now, out)) return false;
-    turnover_ += size;
+    if (used || kind == LoadKind::demand) turnover_ += size;
     Entry entry{key, std::move(payload), size, Place::arrived, kind, used, 0, 0, now, turnover_, keep_until};
     entry.ghost = ghost_.forget(key);
     if (used) {
@@ -151,6 +151,7 @@ class EvictionPolicy {
     auto at = found->second;
     Use result{&at->payload, !at->used};
     if (!at->used) {
+      if (at->kind != LoadKind::demand) turnover_ += at->size;
       at->used = true;
       at->reader = reader;
       move_to(at, at->ghost ? Place::main : Place::small);
@@ -196,7 +197,7 @@ class EvictionPolicy {
     std::uint8_t uses;     // after the first, as S3-FIFO counts them
     std::uint64_t reader;  // who used it last
     Instant inserted;
-    Bytes turnover;  // how much had been inserted by then
+    Bytes turnover;  // of the cache by then
     Instant keep_until;
     bool ghost = false;  // it had left the small queue not long before
   };
@@ -340,7 +341,7 @@ class EvictionPolicy {
   std::unordered_map<Key, Iterator, Hash> index_;
   Ghost ghost_;
   Bytes used_ = 0;
-  Bytes turnover_ = 0;
+  Bytes turnover_ = 0;  // bytes read for the first time since they came: prefetches alone age nothing
 };
 
 }  // namespace forelog::cache

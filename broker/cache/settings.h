@@ -25,7 +25,7 @@ struct CacheSettings {
     field("cache.loads.in.flight.max", s.loads_in_flight_max, Range<std::int32_t>{4, 4096},
           "Archive reads on their way at once, on one core; a quarter of them is kept for reads that somebody waits "
           "for.");
-    field("cache.failure.memory.ms", s.failure_memory, Range<Duration>{0ms, 10s},
+    field("cache.failure.memory.ms", s.failure_memory, Range<Duration>{10ms, 10s},
           "How long a failed archive read answers for its blocks before they are tried again.");
   };
 };
