@@ -20,7 +20,6 @@ struct BrokerSettings {
   std::int32_t reactor_cores = 0;
   std::string zookeeper_connect;
   Duration zookeeper_session_timeout = 18s;
-  std::vector<std::string> hint_listeners = {"127.0.0.1:9095"};
   std::vector<std::string> admin_listeners = {"127.0.0.1:9096"};
   std::string archive_url;
   Duration archive_first_byte_delay = 0ms;
@@ -41,7 +40,6 @@ struct BrokerSettings {
           "ZooKeeper's servers: host:port,host:port/chroot. Empty: a single broker with an embedded store.");
     field("zookeeper.session.timeout.ms", s.zookeeper_session_timeout, Range<Duration>{1s, 3600s},
           "How long ZooKeeper waits for this broker before it counts as gone.");
-    field("hint.listeners", s.hint_listeners, "Where the predictor connects: host:port. Empty: no hint service.");
     field("admin.listeners", s.admin_listeners, "HTTP for metrics and health: host:port. Empty: none.");
     field("archive.url", s.archive_url, "The archive: file:/absolute/path. Empty: nothing is archived.");
     field("archive.first.byte.delay.ms", s.archive_first_byte_delay, Range<Duration>{0ms, 60s},
@@ -55,6 +53,7 @@ struct ServiceSettings {
   bool auto_create_topics = true;
   bool delete_topics = true;
   std::int16_t default_replication_factor = 1;
+  std::int16_t offsets_replication_factor = 3;
   Bytes request_size_max = 100_MiB;
   Bytes fetch_size_max = 55_MiB;
   std::int32_t connections_max = 2147483647;
@@ -70,6 +69,8 @@ struct ServiceSettings {
     field("delete.topic.enable", s.delete_topics, "Whether topics may be deleted.");
     field("default.replication.factor", s.default_replication_factor, Range<std::int16_t>{1, 32767}, Scope::dynamic,
           "Replicas of a partition of a topic created without a number.");
+    field("offsets.topic.replication.factor", s.offsets_replication_factor, Range<std::int16_t>{1, 32767},
+          "Replicas of the topic of committed offsets; at most as many as there are brokers when it is created.");
     field("socket.request.max.bytes", s.request_size_max, Range<Bytes>{1, kFrameSizeMax},
           "A request longer than this closes its connection.");
     field("fetch.max.bytes", s.fetch_size_max, Range<Bytes>{1024, 2_GiB - 1}, "Most bytes in the answer to one fetch.");
@@ -88,43 +89,6 @@ struct ServiceSettings {
   };
 };
 
-// Consumer groups.
-struct GroupSettings {
-  Duration session_timeout_min = 6s;
-  Duration session_timeout_max = 1800s;
-  std::int32_t size_max = 2147483647;
-  Duration initial_rebalance_delay = 3s;
-  std::int32_t offsets_partitions = 50;
-  std::int16_t offsets_replication_factor = 3;
-  Bytes offsets_segment_size = 100_MiB;
-  std::int32_t offset_metadata_size_max = 4096;
-  Duration offsets_retention = 168h;
-  Duration offsets_retention_check_interval = 600s;
-  Duration offsets_commit_timeout = 5s;
-  static constexpr auto fields = [](auto& s, auto&& field) {
-    field("group.min.session.timeout.ms", s.session_timeout_min, Range<Duration>{1ms, 24h},
-          "Shortest session timeout that a consumer may ask for.");
-    field("group.max.session.timeout.ms", s.session_timeout_max, Range<Duration>{1ms, 24h},
-          "Longest session timeout that a consumer may ask for.");
-    field("group.max.size", s.size_max, Range<std::int32_t>{1, 2147483647}, "Most members of a group.");
-    field("group.initial.rebalance.delay.ms", s.initial_rebalance_delay, Range<Duration>{0ms, 3600s},
-          "How long a new group waits for more members.");
-    field("offsets.topic.num.partitions", s.offsets_partitions, Range<std::int32_t>{1, 10000},
-          "Partitions of the topic of committed offsets; fixed once the topic exists.");
-    field("offsets.topic.replication.factor", s.offsets_replication_factor, Range<std::int16_t>{1, 32767},
-          "Replicas of that topic; at most as many as there are brokers when it is created.");
-    field("offsets.topic.segment.bytes", s.offsets_segment_size, Range<Bytes>{1, kShardSizeMax}, "Size of its shards.");
-    field("offset.metadata.max.bytes", s.offset_metadata_size_max, Range<std::int32_t>{0, 1048576},
-          "Longest metadata of a committed offset.");
-    field("offsets.retention.minutes", s.offsets_retention, Range<Duration>{1min, Duration::max()},
-          "Offsets of a group without members are forgotten after this long.");
-    field("offsets.retention.check.interval.ms", s.offsets_retention_check_interval, Range<Duration>{1ms, 24h},
-          "How often that is looked for.");
-    field("offsets.commit.timeout.ms", s.offsets_commit_timeout, Range<Duration>{1ms, 24h},
-          "Longest wait of an offset commit for its replicas.");
-  };
-};
-
 // One listener of `listeners` or `advertised.listeners`.
 struct ListenerSpec {
   std::string name;
@@ -137,6 +101,6 @@ Result<std::vector<ListenerSpec>> parse_listeners(const std::vector<std::string>
                                                   std::string_view protocol_map);
 
 // Relations between settings, and what this broker cannot do yet, with the reason.
-Result<void> validate(const BrokerSettings& broker, const ServiceSettings& service, const GroupSettings& groups);
+Result<void> validate(const BrokerSettings& broker, const ServiceSettings& service);
 
 }  // namespace forelog::cluster

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "broker/base/bytes.h"
+#include "broker/base/settings.h"
 #include "broker/base/time.h"
 #include "broker/log/batch.h"
 
@@ -75,47 +76,69 @@ struct TopicSettings {
   BatchRules batch_rules(WallTime now) const;
 
   static constexpr auto fields = [](auto& s, auto&& field) {
-    field("segment.bytes", s.segment_bytes, "A shard ends before it grows beyond this many bytes.");
-    field("segment.ms", s.segment_age, "A shard ends when its first record is older than this.");
-    field("retention.ms", s.retention, "Shards whose newest record is older than this are removed; -1: never.");
-    field("retention.bytes", s.retention_bytes, "A partition's oldest shards beyond this size are removed; -1: never.");
-    field("local.retention.ms", s.local_retention,
-          "Archived shards older than this leave the local disk; -2: retention.ms.");
-    field("local.retention.bytes", s.local_retention_bytes,
+    field("segment.bytes", s.segment_bytes, Scope::topic, Range<std::int32_t>{14, INT32_MAX},
+          Synonym{"log.segment.bytes"}, "A shard ends before it grows beyond this many bytes.");
+    field("segment.ms", s.segment_age, Scope::topic, Range<Duration>{1ms, Duration::max()}, Synonym{"log.roll.ms"},
+          Synonym{"log.roll.hours"}, "A shard ends when its first record is older than this.");
+    field("retention.ms", s.retention, Scope::topic, Range<Duration>{-1ms, Duration::max()},
+          Synonym{"log.retention.ms"}, Synonym{"log.retention.minutes"}, Synonym{"log.retention.hours"},
+          "Shards whose newest record is older than this are removed; -1: never.");
+    field("retention.bytes", s.retention_bytes, Scope::topic, Range<Bytes>{-1, INT64_MAX},
+          Synonym{"log.retention.bytes"}, "A partition's oldest shards beyond this size are removed; -1: never.");
+    field("local.retention.ms", s.local_retention, Scope::topic, Range<Duration>{-2ms, Duration::max()},
+          Synonym{"log.local.retention.ms"}, "Archived shards older than this leave the local disk; -2: retention.ms.");
+    field("local.retention.bytes", s.local_retention_bytes, Scope::topic, Range<Bytes>{-2, INT64_MAX},
+          Synonym{"log.local.retention.bytes"},
           "Archived shards beyond this size leave the local disk; -2: retention.bytes.");
-    field("remote.storage.enable", s.remote_storage, "Sealed shards are archived.");
-    field("max.message.bytes", s.max_message_bytes, "Largest record batch accepted, as compressed.");
-    field("cleanup.policy", s.cleanup_policy, "delete, compact or both: how old records go.");
-    field("min.insync.replicas", s.min_insync_replicas,
-          "Replicas that must have a record before acks=all is answered.");
-    field("message.timestamp.type", s.timestamp_type,
+    field("remote.storage.enable", s.remote_storage, Scope::topic, "Sealed shards are archived.");
+    field("max.message.bytes", s.max_message_bytes, Scope::topic, Range<std::int32_t>{0, INT32_MAX},
+          Synonym{"message.max.bytes"}, "Largest record batch accepted, as compressed.");
+    field("cleanup.policy", s.cleanup_policy, Scope::topic, OneOf{{"delete", "compact"}}, Synonym{"log.cleanup.policy"},
+          "delete, compact or both: how old records go.");
+    field("min.insync.replicas", s.min_insync_replicas, Scope::topic, Range<std::int32_t>{1, INT32_MAX},
+          Synonym{"min.insync.replicas"}, "Replicas that must have a record before acks=all is answered.");
+    field("message.timestamp.type", s.timestamp_type, Scope::topic, Synonym{"log.message.timestamp.type"},
           "Whose clock a record's timestamp is: the producer's or the broker's.");
-    field("message.timestamp.before.max.ms", s.timestamp_before_max,
+    field("message.timestamp.before.max.ms", s.timestamp_before_max, Scope::topic,
+          Range<Duration>{0ms, Duration::max()}, Synonym{"log.message.timestamp.before.max.ms"},
           "How far a timestamp may lie behind the broker's clock.");
-    field("message.timestamp.after.max.ms", s.timestamp_after_max,
-          "How far a timestamp may lie ahead of the broker's clock.");
-    field("compression.type", s.compression_type, "Codec of stored batches; `producer` keeps the producer's.");
-    field("index.interval.bytes", s.index_interval_bytes,
-          "Known for Kafka's sake: our index has an entry every 16 KiB.");
-    field("delete.retention.ms", s.delete_retention, "How long compaction keeps tombstones.");
-    field("min.compaction.lag.ms", s.min_compaction_lag, "A record stays uncompacted at least this long.");
-    field("max.compaction.lag.ms", s.max_compaction_lag, "A record is compacted at the latest after this long.");
-    field("min.cleanable.dirty.ratio", s.min_cleanable_dirty_ratio,
-          "Compaction starts above this share of uncompacted bytes.");
-    field("flush.messages", s.flush_messages,
+    field("message.timestamp.after.max.ms", s.timestamp_after_max, Scope::topic, Range<Duration>{0ms, Duration::max()},
+          Synonym{"log.message.timestamp.after.max.ms"}, "How far a timestamp may lie ahead of the broker's clock.");
+    field("compression.type", s.compression_type, Scope::topic,
+          OneOf{{"uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"}}, Synonym{"compression.type"},
+          "Codec of stored batches; `producer` keeps the producer's.");
+    field("index.interval.bytes", s.index_interval_bytes, Scope::topic, Range<std::int32_t>{0, INT32_MAX},
+          Synonym{"log.index.interval.bytes"}, "Known for Kafka's sake: our index has an entry every 16 KiB.");
+    field("delete.retention.ms", s.delete_retention, Scope::topic, Range<Duration>{0ms, Duration::max()},
+          Synonym{"log.cleaner.delete.retention.ms"}, "How long compaction keeps tombstones.");
+    field("min.compaction.lag.ms", s.min_compaction_lag, Scope::topic, Range<Duration>{0ms, Duration::max()},
+          Synonym{"log.cleaner.min.compaction.lag.ms"}, "A record stays uncompacted at least this long.");
+    field("max.compaction.lag.ms", s.max_compaction_lag, Scope::topic, Range<Duration>{1ms, Duration::max()},
+          Synonym{"log.cleaner.max.compaction.lag.ms"}, "A record is compacted at the latest after this long.");
+    field("min.cleanable.dirty.ratio", s.min_cleanable_dirty_ratio, Scope::topic, Range<double>{0, 1},
+          Synonym{"log.cleaner.min.cleanable.ratio"}, "Compaction starts above this share of uncompacted bytes.");
+    field("flush.messages", s.flush_messages, Scope::topic, Range<std::int64_t>{1, INT64_MAX},
+          Synonym{"log.flush.interval.messages"},
           "Known for Kafka's sake: with durability=wal every acknowledged record is synced.");
-    field("flush.ms", s.flush_interval, "With durability=page-cache, how long records may stay unsynced.");
-    field("file.delete.delay.ms", s.file_delete_delay, "Known for Kafka's sake: files go when their last reader does.");
-    field("preallocate", s.preallocate, "Known for Kafka's sake: segments are not preallocated.");
-    field("segment.index.bytes", s.segment_index_bytes,
-          "Known for Kafka's sake: a shard's index is part of its footer.");
-    field("segment.jitter.ms", s.segment_jitter, "Known for Kafka's sake: shards end where segment.ms says.");
-    field("unclean.leader.election.enable", s.unclean_leader_election,
-          "A replica that is not in sync may become leader.");
-    field("durability", s.durability,
+    field("flush.ms", s.flush_interval, Scope::topic, Range<Duration>{0ms, Duration::max()},
+          Synonym{"log.flush.interval.ms"}, "With durability=page-cache, how long records may stay unsynced.");
+    field("file.delete.delay.ms", s.file_delete_delay, Scope::topic, Range<Duration>{0ms, Duration::max()},
+          Synonym{"log.segment.delete.delay.ms"}, "Known for Kafka's sake: files go when their last reader does.");
+    field("preallocate", s.preallocate, Scope::topic, Synonym{"log.preallocate"},
+          "Known for Kafka's sake: segments are not preallocated.");
+    field("segment.index.bytes", s.segment_index_bytes, Scope::topic, Range<std::int32_t>{4, INT32_MAX},
+          Synonym{"log.index.size.max.bytes"}, "Known for Kafka's sake: a shard's index is part of its footer.");
+    field("segment.jitter.ms", s.segment_jitter, Scope::topic, Range<Duration>{0ms, Duration::max()},
+          Synonym{"log.roll.jitter.ms"}, Synonym{"log.roll.jitter.hours"},
+          "Known for Kafka's sake: shards end where segment.ms says.");
+    field("unclean.leader.election.enable", s.unclean_leader_election, Scope::topic,
+          Synonym{"unclean.leader.election.enable"}, "A replica that is not in sync may become leader.");
+    field("durability", s.durability, Scope::topic, Synonym{"durability"},
           "What an acknowledged record survives: wal, a power cut; page-cache, a crash of the broker.");
-    field("producer.validation", s.producer_validation, "full also opens produced batches and checks each record.");
-    field("prefetch.mode", s.prefetch_mode, "Who may load archived data ahead of readers.");
+    field("producer.validation", s.producer_validation, Scope::topic, Synonym{"producer.validation"},
+          "full also opens produced batches and checks each record.");
+    field("prefetch.mode", s.prefetch_mode, Scope::topic, Synonym{"prefetch.mode"},
+          "Who may load archived data ahead of readers.");
   };
 };
 
