@@ -5,9 +5,8 @@
 //
 // What has been read lives in S3-FIFO (Yang et al., SOSP'23): a small queue that most blocks leave again soon, a main
 // queue for what was read again, and a ghost list of what left the small one. What nobody has read yet waits apart:
-//   staging   prefetched; at most `staging_share` of the capacity; kept for a lease, about the time in which a quarter
-//   of
-//             the cache turns over, so that a burst of other blocks cannot wash it out before its first use
+//   staging   prefetched; at most `staging_share` of the capacity. For the longest lease no other block can wash it out
+//             before its first use; once a quarter of the cache has turned over, newer prefetches may take its place
 //   heads     prefetched for a session that is expected later; at most `heads_share`; kept until a moment given with it
 //   arrived   loaded because somebody waits; kept for a moment, so that it cannot leave before he comes back for it
 // A first use moves a block to S3-FIFO. A block behind its last expected reader (`drop_behind`) goes first of all.
@@ -257,6 +256,13 @@ class EvictionPolicy {
     return age >= limits_.lease_max || (turned_over && age >= limits_.lease_min);
   }
 
+  // What was read gives way to an unread prefetch for the longest lease, however fast the cache turns over: a reader
+  // that pauses, or goes round many partitions, still finds its window. The shorter lease is for other prefetches,
+  // which must not be refused because of old ones.
+  bool outstayed(const Entry& entry, Instant now) const {
+    return entry.place == Place::staging ? now - entry.inserted >= limits_.lease_max : expired(entry, now);
+  }
+
   bool make_room(Bytes size, bool displace_unread, Instant now, EvictedList& out) {
     while (used_ + reserved() + size > limits_.capacity) {
       if (!evict_one(displace_unread, now, out)) return false;
@@ -267,7 +273,7 @@ class EvictionPolicy {
   bool evict_one(bool displace_unread, Instant now, EvictedList& out) {
     if (evict_front(Place::behind, EvictReason::behind, out)) return true;
     for (auto p : {Place::staging, Place::heads, Place::arrived}) {
-      if (!list(p).empty() && expired(list(p).front(), now)) return evict_front(p, EvictReason::lease, out);
+      if (!list(p).empty() && outstayed(list(p).front(), now)) return evict_front(p, EvictReason::lease, out);
     }
     if (evict_read(out)) return true;
     if (!displace_unread) return false;

@@ -70,15 +70,27 @@ TEST(Eviction, UnreadPrefetchesOutliveATurnoverWithinTheirLease) {
   EXPECT_TRUE(cache.has(1));
 }
 
-TEST(Eviction, AfterTheLeaseAnUnreadPrefetchGoesFirst) {
+TEST(Eviction, AfterTheLongestLeaseAnUnreadPrefetchGoesFirst) {
   Cache cache(200);
   cache.load(1, LoadKind::prefetch);
   cache.read_run(100, 19);
-  cache.pass(6s);
+  cache.pass(60s);
   cache.read(500);
+  EXPECT_TRUE(cache.has(1));
+  cache.pass(60s);
+  cache.read(501);
   EXPECT_FALSE(cache.has(1));
   EXPECT_EQ(cache.last_reason(), "lease");
   EXPECT_FALSE(cache.evicted_.back().used);
+}
+
+TEST(Eviction, AfterATurnoverOldUnreadPrefetchesYieldToNewOnes) {
+  Cache cache(200);
+  for (int key = 0; key < 8; ++key) cache.load(key, LoadKind::prefetch);
+  cache.read_run(100, 19);
+  cache.pass(6s);
+  EXPECT_TRUE(cache.load(9, LoadKind::prefetch));
+  EXPECT_FALSE(cache.has(0));
 }
 
 TEST(Eviction, AQuietCacheKeepsPrefetchesBeyondTheShortestLease) {
