@@ -17,7 +17,7 @@
 
 namespace forelog::log {
 
-inline constexpr Bytes kIndexInterval = 16_KiB;  // of data between two entries of the index, at least
+inline constexpr Bytes kIndexInterval = 32_KiB;  // of data between two entries of the index, at least
 inline constexpr std::size_t kFooterTrailerSize = 24;
 
 struct IndexEntry {

@@ -33,12 +33,9 @@ class ProducerTable {
   // `batch` was appended, with its final offset; also when the log is read again.
   void add(log::BatchView batch);
 
-  // Forgets producers whose last batch is older than `idle` by the clock of the records: the newest timestamp seen.
-  // By the records, not ours, so that replicas agree.
+  // Forgets producers whose last batch came more than `idle` ago, by the newest timestamp in the log then and now.
+  // By the records' clock, not ours, so that replicas agree.
   void expire(Duration idle);
-
-  // Forgets batches at and after `end`. A producer left with none goes.
-  void truncate(Offset end);
 
   std::size_t size() const { return producers_.size(); }
   Buffer snapshot() const;                                  // the same bytes for the same state
