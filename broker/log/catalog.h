@@ -1,8 +1,9 @@
 // catalog.h: what this broker knows of its partitions' shards, kept in the local store (LevelDB).
 //
 // Local shards: the catalog is the truth. Archived ones: the chain in the metadata store is, and the catalog is a copy
-// with their footers, so that a read needs no second round trip. Keys and values carry a version (FORMAT.md). Any core
-// may call; each partition only from its owner core.
+// with their footers, so that a read needs no second round trip. Of a shard that still grows, the footer kept is a
+// checkpoint: the bytes it covers are in the segment, synced, and recovery starts after them. Keys carry a version
+// (FORMAT.md). Any core may call; each partition only from its owner core.
 #pragma once
 
 #include "broker/base/ids.h"
@@ -18,33 +19,15 @@
 
 namespace forelog::log {
 
-// Where recovery may start: bytes of the open shard before `position` are on the disk, and described by the footer
-// that the catalog keeps for it.
-struct Checkpoint {
-  Offset base = kNoOffset;  // the shard; kNoOffset: none yet
-  Generation generation{0};
-  Bytes position = 0;
-  Offset end = kNoOffset;  // of the partition's log at `position`
-  static constexpr auto fields = [](auto& m, auto&& field) {
-    field("base", m.base);
-    field("generation", m.generation);
-    field("position", m.position);
-    field("end", m.end);
-  };
-  friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
-};
-
 struct PartitionState {
   Offset log_start{0};
   Offset high_watermark{0};
   Offset archived_end{0};  // every record before it is in the archive
-  Checkpoint checkpoint;
   std::vector<EpochStart> epochs;
   static constexpr auto fields = [](auto& m, auto&& field) {
     field("log_start", m.log_start);
     field("high_watermark", m.high_watermark);
     field("archived_end", m.archived_end);
-    field("checkpoint", m.checkpoint);
     field("epochs", m.epochs);
   };
   friend bool operator==(const PartitionState&, const PartitionState&) = default;

@@ -9,10 +9,10 @@
 #include "broker/log/batch.h"
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <list>
 #include <optional>
+#include <vector>
 
 namespace forelog::log {
 
@@ -57,7 +57,7 @@ class Tail {
   // Returns the bytes as they are held.
   Buffer append(Offset first, Offset end, Offset shard, std::uint32_t position, Buffer bytes);
 
-  bool empty() const { return entries_.empty(); }
+  bool empty() const { return first_ == entries_.size(); }
   Offset start() const;  // of the oldest batch held; CHECKs not empty
   Bytes unwritten() const { return unwritten_; }
 
@@ -72,11 +72,9 @@ class Tail {
   Unwritten next_unwritten(Bytes size_max) const;
   void mark_written(Offset end);  // batches that end at or before
 
-  // Whole batches from the one that contains `from`, below `limit`; nothing when `from` is older than what is held.
+  // Whole batches of one shard from the one that contains `from`, below `limit`; nothing when `from` is older than what
+  // is held.
   std::optional<BatchRun> read(Offset from, Offset limit, Bytes size_max, bool at_least_one) const;
-  // The last batch that begins before `offset`, for timestamps.
-  const std::deque<Entry>& entries() const { return entries_; }
-
   void truncate(Offset end);  // drops batches that end after
   void clear();
 
@@ -88,12 +86,17 @@ class Tail {
     std::size_t used = 0;
   };
   void charge(Bytes bytes);
-  Bytes drop_written(Bytes wanted);
+  void uncharge(Bytes bytes);
+  void drop_front(std::size_t count);
+  Bytes drop_written(Bytes wanted);  // oldest first, until `wanted` bytes are free; says how many are
+  Buffer copy_small(const Buffer& bytes);
 
   TailBudget& budget_;
   std::function<void()> write_wanted_;
-  std::deque<Entry> entries_;
-  std::size_t written_ = 0;  // entries at the front that are
+  // A vector with its front consumed, not a deque: that one costs half a KiB even when empty.
+  std::vector<Entry> entries_;
+  std::size_t first_ = 0;         // entries before it are gone
+  std::size_t unwritten_at_ = 0;  // the first one that is not written
   Bytes bytes_ = 0;
   Bytes unwritten_ = 0;
   bool asked_ = false;  // to write, and has not yet

@@ -108,7 +108,7 @@ struct TopicSettings {
           OneOf{{"uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"}}, Synonym{"compression.type"},
           "Codec of stored batches; `producer` keeps the producer's.");
     field("index.interval.bytes", s.index_interval_bytes, Scope::topic, Range<std::int32_t>{0, INT32_MAX},
-          Synonym{"log.index.interval.bytes"}, "Known for Kafka's sake: our index has an entry every 16 KiB.");
+          Synonym{"log.index.interval.bytes"}, "Known for Kafka's sake: our index has an entry every 32 KiB.");
     field("delete.retention.ms", s.delete_retention, Scope::topic, Range<Duration>{0ms, Duration::max()},
           Synonym{"log.cleaner.delete.retention.ms"}, "How long compaction keeps tombstones.");
     field("min.compaction.lag.ms", s.min_compaction_lag, Scope::topic, Range<Duration>{0ms, Duration::max()},

@@ -20,7 +20,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <vector>
 
 namespace forelog::log {
 
@@ -61,7 +60,8 @@ class Wal {
     Lsn next_lsn{1};
   };
   Task<Result<void>> start(Position from);
-  // Writes what is pending, or gives up at `deadline`; callbacks not yet called never will be.
+  // Writes what is pending, or gives up at `deadline`; callbacks not yet called never will be. Removes the files if
+  // every partition has released what it appended, so that the next start has nothing to replay.
   Task<void> stop(Deadline deadline);
 
   // Queues `entry`; `on_durable` runs on the calling core when it is on the disk, in the order of submission.
@@ -77,7 +77,7 @@ class Wal {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // shared with work posted to cores
 };
 
 }  // namespace forelog::log
