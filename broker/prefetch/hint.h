@@ -223,7 +223,16 @@ struct ReaderEvent {
   std::vector<GroupCandidate> groups;
 };
 
-enum class GroupEventKind : std::uint8_t { join, sync, leave, offset_fetch, commit, reset, list_offsets };
+enum class GroupEventKind : std::uint8_t {
+  join,
+  sync,
+  leave,
+  offset_fetch,
+  commit,
+  reset,
+  list_offsets,
+  find_coordinator
+};
 struct GroupOffset {
   PartitionKey partition;
   Offset offset = kNoOffset;    // kNoOffset: none

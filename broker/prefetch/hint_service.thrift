@@ -272,6 +272,7 @@ enum GroupEventKind {
   COMMIT = 5,
   RESET = 6,           // offsets set by somebody who is not a member (generation -1)
   LIST_OFFSETS = 7,    // group empty
+  FIND_COORDINATOR = 8,
 }
 
 struct GroupOffset {

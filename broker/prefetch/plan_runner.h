@@ -1,0 +1,119 @@
+// plan_runner.h: plans and their triggers against what readers and groups do now: what to load next, without asking
+// anybody.
+//
+// Pure: no I/O, no clock; the caller passes `now`. One per core, for the partitions that live there.
+//
+// Invariants: never more than `plans_max` plans, the lowest score falls out; a plan lives until it expires, at most
+// `plan_life_max`; what a plan has charged never exceeds its byte budget; a plan names each offset at most once for
+// one reader.
+#pragma once
+
+#include "broker/prefetch/hint.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace forelog::prefetch {
+
+// "Load this now." What the runner answers with; the caller turns ranges into blocks.
+struct LoadRequest {
+  PartitionKey partition;
+  HintRange range;
+  Bytes bytes_max = 0;  // of the plan's budget, or of a head
+  Cause cause;
+  std::int32_t readers = 1;
+  Instant needed_by;
+  Instant worthless_after;
+  ReaderId reader{0};
+  std::optional<Instant> keep_until;  // of heads of a session to come
+};
+
+// A reader has taken `touched`, `bytes` long; or opened at `touched.from`, then `to` equals `from`.
+struct ReaderStep {
+  ReaderId reader{0};
+  std::string_view principal;
+  std::string_view client_stem;
+  const std::vector<GroupCandidate>* groups = nullptr;
+  PartitionKey partition;
+  OffsetRange touched;
+  Bytes bytes = 0;
+};
+
+struct PlanRunnerSettings {
+  std::size_t plans_max = 8192;
+  Duration plan_life_max = 24h;
+  Bytes signal_bytes = 4_MiB;  // loaded at each offset that a group names; 0: signals are ignored
+};
+
+class PlanRunner {
+ public:
+  explicit PlanRunner(const PlanRunnerSettings& settings) : settings_(settings) {}
+
+  // Takes the plan, or says why not: malformed, duplicate, expired, overloaded.
+  PlanAnswer offer(Plan plan, Instant now, WallTime wall);
+
+  std::vector<LoadRequest> on_reader(const ReaderStep& step, Instant now);
+  void on_reader_closed(ReaderId reader);
+  // Signals 1 and 2: committed offsets of a group that forms, reads or sets them back; ListOffsets by time.
+  std::vector<LoadRequest> on_group(const GroupEvent& event, Instant now);
+  // What has come due, and forgets what has expired. To be called at `next_due()`, or more often.
+  std::vector<LoadRequest> tick(Instant now, WallTime wall);
+  std::optional<Instant> next_due(Instant now, WallTime wall) const;
+
+  // Bytes are being loaded for the plan; when its budget is spent it ends.
+  void charge(PlanId plan, Bytes bytes);
+  Bytes remaining(PlanId plan) const;  // 0 when the plan has ended
+
+  std::size_t plans() const { return plans_.size(); }
+  void configure(const PlanRunnerSettings& settings) { settings_ = settings; }
+
+ private:
+  struct Held {
+    Plan plan;
+    Bytes spent = 0;
+    std::int32_t fires_left = 0;             // of a chain
+    std::set<ReaderId> fired_for;            // … each reader once
+    std::map<ReaderId, Offset> named_until;  // of a follow
+    std::size_t loads_waiting = 0;           // in `due_`
+    Instant expires;
+  };
+  using Plans = std::unordered_map<PlanId, Held>;
+  struct Due {
+    LoadRequest load;
+    PlanId plan;
+  };
+
+  void begin(Held& held, Instant now);
+  bool make_room(Score score);
+  void erase(PlanId id);
+  void disarm(const ChainPlan& chain, PlanId id);
+  void drop_expired(Instant now);
+  void schedule(Instant at, PlanId plan, LoadRequest load);
+  LoadRequest request(const Held& held, const Hint& hint, Instant needed_by) const;
+  std::optional<LoadRequest> follow(Held& held, const ReaderStep& step, Instant now);
+  void fire(Held& held, const ReaderStep& step, Instant now, std::vector<LoadRequest>& out);
+  bool is_news(const GroupOffset& named, Instant now);
+
+  PlanRunnerSettings settings_;
+  Plans plans_;
+  std::set<std::pair<Score, PlanId>> by_score_;
+  std::set<std::pair<Instant, PlanId>> expiries_;
+  std::multimap<Instant, Due> due_;                 // warm ranges and steps of chains that wait
+  std::set<std::pair<WallTime, PlanId>> sessions_;  // schedules, by when to warm them
+  std::map<PartitionKey, std::set<PlanId>> follows_;
+  struct Triggers {
+    std::set<std::pair<Offset, PlanId>> by_start;
+    std::int64_t longest = 0;  // of all since the last time there were none
+  };
+  std::map<PartitionKey, Triggers> chains_;
+  std::map<std::pair<PartitionKey, Offset>, Instant> signals_;  // heads named lately
+};
+
+bool matches(const ReaderClass& wanted, const ReaderStep& step);
+
+}  // namespace forelog::prefetch
