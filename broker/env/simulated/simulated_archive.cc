@@ -54,7 +54,7 @@ Task<Result<void>> SimulatedArchive::get_range(std::string key, Bytes from, Byte
   auto object = found->second;
   if (from < 0 || size < 0 || from > static_cast<Bytes>(object.size()) ||
       size > static_cast<Bytes>(object.size()) - from)
-    co_return fail(ErrorCode::kArchiveUnavailable, key + ": shorter than the range asked for");
+    co_return fail(ErrorCode::kCorruptBlock, key + ": shorter than the range asked for");
 
   auto& random = scheduler_.random();
   bool breaks = random.chance(faults_.archive_break_rate);

@@ -1,0 +1,50 @@
+#include "broker/env/real/blocking_pool.h"
+
+#include "broker/base/check.h"
+
+namespace forelog::env {
+
+BlockingPool::BlockingPool(int threads) {
+  CHECK(threads > 0);
+  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+}
+
+BlockingPool::~BlockingPool() { stop(); }
+
+void BlockingPool::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  more_.notify_all();
+  for (auto& thread : threads_)
+    if (thread.joinable()) thread.join();
+}
+
+void BlockingPool::post(std::move_only_function<void()> call) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stopping_) {
+      queue_.push_back(std::move(call));
+      more_.notify_one();
+      return;
+    }
+  }
+  call();  // nobody works here any more; a late close of a file must not be lost
+}
+
+void BlockingPool::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    more_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    auto call = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    call();
+    call = nullptr;
+    lock.lock();
+  }
+}
+
+}  // namespace forelog::env

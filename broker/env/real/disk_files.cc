@@ -1,0 +1,117 @@
+#include "broker/env/real/disk_files.h"
+
+#include "broker/env/real/posix_file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include <fcntl.h>
+
+namespace forelog::env {
+namespace {
+
+class DiskFile final : public File {
+ public:
+  DiskFile(BlockingPool& pool, PosixFile file)
+      : pool_(pool), file_(std::make_shared<const PosixFile>(std::move(file))) {}
+  ~DiskFile() override {
+    // The last close of a removed file frees its blocks, which takes time.
+    pool_.post([file = std::move(file_)] {});
+  }
+
+  Task<Result<Buffer>> read_at(std::int64_t offset, Bytes size) override {
+    CHECK(offset >= 0 && size >= 0);
+    return pool_.run([file = file_, offset, size] { return file->read_at(offset, size); });
+  }
+  Task<Result<void>> write_at(std::int64_t offset, Slices slices) override {
+    CHECK(offset >= 0);
+    return pool_.run([file = file_, offset, slices = std::move(slices)] { return file->write_at(offset, slices); });
+  }
+  Task<Result<void>> sync() override {
+    return pool_.run([file = file_] { return file->sync(); });
+  }
+  Task<Result<void>> truncate(Bytes size) override {
+    CHECK(size >= 0);
+    return pool_.run([file = file_, size] { return file->truncate(size); });
+  }
+  Task<Result<Bytes>> size() override {
+    return pool_.run([file = file_] { return file->size(); });
+  }
+
+ private:
+  BlockingPool& pool_;
+  std::shared_ptr<const PosixFile> file_;
+};
+
+int flags_of(OpenMode mode) {
+  switch (mode) {
+    case OpenMode::read:
+      return O_RDONLY;
+    case OpenMode::write:
+      return O_RDWR;
+    case OpenMode::create:
+      return O_RDWR | O_CREAT;
+  }
+  return O_RDONLY;
+}
+
+Result<FilePtr> open_file(BlockingPool& pool, const Path& path, OpenMode mode) {
+  return std::make_shared<DiskFile>(pool, TRY(PosixFile::open(path, flags_of(mode))));
+}
+
+Result<void> rename_file(const Path& from, const Path& to) {
+  if (std::rename(from.c_str(), to.c_str()) < 0) return fail(posix_error("renaming", from, errno));
+  return {};
+}
+
+Result<void> remove_file(const Path& path) {
+  if (std::remove(path.c_str()) < 0) return fail(posix_error("removing", path, errno));
+  return {};
+}
+
+Result<std::vector<std::string>> list_directory(const Path& directory) {
+  std::error_code error;
+  std::vector<std::string> names;
+  std::filesystem::directory_iterator at(directory, error), end;
+  for (; !error && at != end; at.increment(error)) names.push_back(at->path().filename().string());
+  if (error) return fail(posix_error("listing", directory, error.value()));
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<void> create_all(const Path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return fail(posix_error("creating", path, error.value()));
+  return {};
+}
+
+}  // namespace
+
+Task<Result<FilePtr>> DiskFiles::open(Path path, OpenMode mode) {
+  return pool_.run([&pool = pool_, path = std::move(path), mode] { return open_file(pool, path, mode); });
+}
+
+Task<Result<void>> DiskFiles::rename(Path from, Path to) {
+  return pool_.run([from = std::move(from), to = std::move(to)] { return rename_file(from, to); });
+}
+
+Task<Result<void>> DiskFiles::remove(Path path) {
+  return pool_.run([path = std::move(path)] { return remove_file(path); });
+}
+
+Task<Result<std::vector<std::string>>> DiskFiles::list(Path directory) {
+  return pool_.run([directory = std::move(directory)] { return list_directory(directory); });
+}
+
+Task<Result<void>> DiskFiles::create_directories(Path path) {
+  return pool_.run([path = std::move(path)] { return create_all(path); });
+}
+
+Task<Result<void>> DiskFiles::sync_directory(Path path) {
+  return pool_.run([path = std::move(path)] { return env::sync_directory(path); });
+}
+
+}  // namespace forelog::env

@@ -1,0 +1,134 @@
+#include "broker/env/real/object_directory.h"
+
+#include "broker/env/real/posix_file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include <unistd.h>
+
+namespace forelog::env {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kKeySizeMax = 1024;
+constexpr std::size_t kNameSizeMax = 255;
+
+// Walks a tree in the order of keys. A directory sorts as its name with the slash that follows it in every key below.
+class Lister {
+ public:
+  Lister(const std::string& prefix, const std::string& after, std::size_t limit)
+      : prefix_(prefix), after_(after), limit_(limit) {}
+
+  Result<void> walk(const fs::path& directory, const std::string& key_prefix) {
+    struct Entry {
+      std::string key;
+      fs::directory_entry at;
+    };
+    std::error_code error;
+    std::vector<Entry> entries;
+    fs::directory_iterator at(directory, error), end;
+    for (; !error && at != end; at.increment(error)) {
+      auto name = at->path().filename().string();
+      if (key_prefix.empty() && name == kUploading) continue;
+      std::error_code gone;
+      entries.push_back({key_prefix + name + (at->is_directory(gone) ? "/" : ""), *at});
+    }
+    // Somebody may remove a directory while it is walked.
+    if (error && error.value() != ENOENT) return fail(posix_error("listing", directory.string(), error.value()));
+    std::ranges::sort(entries, {}, &Entry::key);
+    for (const auto& entry : entries) {
+      if (found_.size() == limit_) return {};
+      TRY(entry.key.back() == '/' ? descend(entry.key, entry.at) : add(entry.key, entry.at));
+    }
+    return {};
+  }
+  std::vector<ObjectInfo> take() { return std::move(found_); }
+
+ private:
+  Result<void> descend(const std::string& key, const fs::directory_entry& entry) {
+    bool may_match = key.starts_with(prefix_) || prefix_.starts_with(key);
+    bool all_before = after_.compare(0, key.size(), key) > 0;
+    if (!may_match || all_before) return {};
+    return walk(entry.path(), key);
+  }
+  Result<void> add(const std::string& key, const fs::directory_entry& entry) {
+    if (!key.starts_with(prefix_) || key <= after_) return {};
+    std::error_code error;
+    auto size = entry.file_size(error);
+    if (error.value() == ENOENT) return {};
+    if (error) return fail(posix_error("looking at", entry.path().string(), error.value()));
+    found_.push_back({key, static_cast<Bytes>(size)});
+    return {};
+  }
+
+  const std::string& prefix_;
+  const std::string& after_;
+  std::size_t limit_;
+  std::vector<ObjectInfo> found_;
+};
+
+// Creates the directories of `key` below `directory`, each durable in the one above. The archive's own is not made.
+Result<void> make_parents(const std::string& directory, const std::string& key) {
+  for (auto slash = key.find('/'); slash != key.npos; slash = key.find('/', slash + 1)) {
+    auto path = fs::path(directory) / key.substr(0, slash);
+    std::error_code error;
+    bool made = fs::create_directory(path, error);
+    if (error) return fail(posix_error("creating", path.string(), error.value()));
+    if (made) TRY(sync_directory(path.parent_path().string()));
+  }
+  return {};
+}
+
+}  // namespace
+
+bool is_object_key(std::string_view key) {
+  if (key.empty() || key.size() > kKeySizeMax || key.find('\0') != key.npos) return false;
+  for (std::size_t at = 0; at <= key.size();) {
+    auto end = std::min(key.find('/', at), key.size());
+    auto part = key.substr(at, end - at);
+    if (part.empty() || part == "." || part == ".." || part.size() > kNameSizeMax) return false;
+    if (at == 0 && part == kUploading) return false;
+    at = end + 1;
+  }
+  return true;
+}
+
+Error archive_error(const std::string& directory, Error error) {
+  std::error_code unknown;
+  if (error.code == ErrorCode::kNotFound && !fs::is_directory(directory, unknown))
+    return {ErrorCode::kArchiveUnavailable, "the archive's directory " + directory + " is gone"};
+  return error;
+}
+
+Result<void> publish_object(const std::string& directory, const std::string& temporary, const std::string& key) {
+  TRY(make_parents(directory, key));
+  auto path = fs::path(directory) / key;
+  if (std::rename(temporary.c_str(), path.c_str()) < 0) return fail(posix_error("publishing", path.string(), errno));
+  return sync_directory(path.parent_path().string());
+}
+
+Result<void> remove_object(const std::string& directory, const std::string& key) {
+  auto path = (fs::path(directory) / key).string();
+  if (::unlink(path.c_str()) < 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return TRY(PosixFile::open(directory, 0)), Result<void>{};
+    return fail(posix_error("removing", path, errno));
+  }
+  // Directories left empty go too; one that is not empty refuses.
+  for (auto parent = fs::path(key).parent_path(); !parent.empty(); parent = parent.parent_path())
+    if (::rmdir((fs::path(directory) / parent).c_str()) < 0) break;
+  return {};
+}
+
+Result<std::vector<ObjectInfo>> list_objects(const std::string& directory, const std::string& prefix,
+                                             const std::string& after, std::size_t limit) {
+  TRY(PosixFile::open(directory, 0));
+  Lister lister(prefix, after, limit);
+  TRY(lister.walk(directory, ""));
+  return lister.take();
+}
+
+}  // namespace forelog::env

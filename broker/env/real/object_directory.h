@@ -1,0 +1,28 @@
+// object_directory.h: the blocking half of an archive in a directory: keys, names, listing.
+#pragma once
+
+#include "broker/base/result.h"
+#include "broker/env/object_store.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace forelog::env {
+
+inline constexpr std::string_view kUploading = ".uploading";
+
+// Whether `key` names a file below a directory, whatever it contains: relative, no empty part, no "." or "..", not
+// where uploads lie.
+bool is_object_key(std::string_view key);
+
+// ArchiveUnavailable in place of NotFound when the directory itself is gone.
+Error archive_error(const std::string& directory, Error error);
+
+// Syncs `path` into being: renames `temporary` to the key's file, making directories as needed.
+Result<void> publish_object(const std::string& directory, const std::string& temporary, const std::string& key);
+Result<void> remove_object(const std::string& directory, const std::string& key);
+Result<std::vector<ObjectInfo>> list_objects(const std::string& directory, const std::string& prefix,
+                                             const std::string& after, std::size_t limit);
+
+}  // namespace forelog::env

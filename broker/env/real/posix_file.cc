@@ -1,0 +1,140 @@
+#include "broker/env/real/posix_file.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace forelog::env {
+namespace {
+
+// The kernel takes no more than INT_MAX bytes a call, less a page.
+constexpr Bytes kCallSizeMax = 1_GiB;
+
+template <class Call>
+auto retried(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+// The slices not yet written, as the kernel wants them.
+class GatherList {
+ public:
+  explicit GatherList(const Slices& slices) : slices_(slices) {}
+
+  // Fills the next call's list; false at the end.
+  bool fill() {
+    used_ = 0;
+    Bytes sum = 0;
+    auto within = within_;
+    for (auto i = index_; i < slices_.size() && used_ < vectors_.size() && sum < kCallSizeMax; ++i) {
+      auto size = std::min(slices_[i].size() - within, static_cast<std::size_t>(kCallSizeMax - sum));
+      if (size > 0) vectors_[used_++] = {const_cast<std::byte*>(slices_[i].data() + within), size};  // NOLINT: iovec
+      sum += static_cast<Bytes>(size);
+      within = 0;
+    }
+    return used_ > 0;
+  }
+  void advance(std::size_t written) {
+    while (written > 0) {
+      auto size = std::min(written, slices_[index_].size() - within_);
+      within_ += size;
+      written -= size;
+      if (within_ == slices_[index_].size()) ++index_, within_ = 0;
+    }
+  }
+  const iovec* data() const { return vectors_.data(); }
+  int count() const { return static_cast<int>(used_); }
+
+ private:
+  const Slices& slices_;
+  std::size_t index_ = 0;
+  std::size_t within_ = 0;
+  std::array<iovec, 256> vectors_;
+  std::size_t used_ = 0;
+  static_assert(std::tuple_size_v<decltype(vectors_)> <= IOV_MAX);
+};
+
+}  // namespace
+
+Error posix_error(const char* doing, const std::string& path, int number) {
+  auto code = ErrorCode::kIo;
+  if (number == ENOENT) code = ErrorCode::kNotFound;
+  if (number == ENOSPC || number == EDQUOT || number == EFBIG) code = ErrorCode::kDiskFull;
+  return {code, std::string(doing) + " " + path + ": " + std::strerror(number)};
+}
+
+PosixFile::~PosixFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+PosixFile::PosixFile(PosixFile&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)), path_(std::move(other.path_)) {}
+
+Result<PosixFile> PosixFile::open(const std::string& path, int flags) {
+  int descriptor = retried([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0644); });
+  if (descriptor < 0) return fail(posix_error("opening", path, errno));
+  return PosixFile(descriptor, path);
+}
+
+Result<Buffer> PosixFile::read_at(std::int64_t offset, Bytes size) const {
+  // Whoever asks for "all" of a file must not make us allocate what it does not have.
+  if (size > 1_MiB) size = std::min(size, std::max<Bytes>(0, TRY(this->size()) - offset));
+  MutableBuffer buffer(static_cast<std::size_t>(size));
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    auto wanted = std::min(buffer.size() - done, static_cast<std::size_t>(kCallSizeMax));
+    auto count = retried(
+        [&] { return ::pread(descriptor_, buffer.data() + done, wanted, offset + static_cast<std::int64_t>(done)); });
+    if (count < 0) return fail(posix_error("reading", path_, errno));
+    if (count == 0) break;
+    done += static_cast<std::size_t>(count);
+  }
+  return std::move(buffer).freeze(done);
+}
+
+Result<void> PosixFile::write_at(std::int64_t offset, const Slices& slices) const {
+  GatherList list(slices);
+  while (list.fill()) {
+    auto count = retried([&] { return ::pwritev(descriptor_, list.data(), list.count(), offset); });
+    if (count < 0) return fail(posix_error("writing", path_, errno));
+    list.advance(static_cast<std::size_t>(count));
+    offset += count;
+  }
+  return {};
+}
+
+Result<void> PosixFile::sync() const {
+  if (retried([&] { return ::fdatasync(descriptor_); }) < 0) return fail(posix_error("syncing", path_, errno));
+  return {};
+}
+
+Result<void> PosixFile::sync_all() const {
+  if (retried([&] { return ::fsync(descriptor_); }) < 0) return fail(posix_error("syncing", path_, errno));
+  return {};
+}
+
+Result<void> PosixFile::truncate(Bytes size) const {
+  if (retried([&] { return ::ftruncate(descriptor_, size); }) < 0) return fail(posix_error("truncating", path_, errno));
+  return {};
+}
+
+Result<Bytes> PosixFile::size() const {
+  struct stat status{};
+  if (::fstat(descriptor_, &status) < 0) return fail(posix_error("looking at", path_, errno));
+  return status.st_size;
+}
+
+Result<void> sync_directory(const std::string& path) {
+  return TRY(PosixFile::open(path, O_RDONLY | O_DIRECTORY)).sync_all();
+}
+
+}  // namespace forelog::env

@@ -1,0 +1,90 @@
+#include "broker/env/real/real_env.h"
+
+#include "broker/env/real/directory_object_store.h"
+#include "broker/env/real/disk_files.h"
+#include "broker/env/real/embedded_metadata_store.h"
+#include "broker/env/real/leveldb_store.h"
+#include "broker/env/real/posix_file.h"
+#include "broker/env/real/reactors.h"
+#include "broker/env/real/system_random.h"
+#include "broker/env/real/tcp_network.h"
+
+#include <cerrno>
+#include <filesystem>
+#include <optional>
+
+#include <fcntl.h>
+
+namespace forelog::env {
+namespace {
+
+// The directory an archive url names.
+Result<std::string> archive_directory(const std::string& url) {
+  constexpr std::string_view kFile = "file:";
+  if (!url.starts_with(kFile))
+    return fail(ErrorCode::kInvalidSetting, "archive.url '" + url + "': only file:/path is supported");
+  auto path = url.substr(kFile.size());
+  if (path.starts_with("//")) path = path.substr(2);  // file:///path, with an empty host
+  if (!path.starts_with('/'))
+    return fail(ErrorCode::kInvalidSetting, "archive.url '" + url + "': the path must be absolute, as in file:/path");
+  return path;
+}
+
+}  // namespace
+
+// In the order in which they are needed; they go in the opposite one. With the reactors go tasks that nobody joined,
+// and files that these hold are closed by way of the pool.
+struct RealEnv::Parts {
+  explicit Parts(const RealEnvOptions& options) : disk(options.disk_threads), reactors(options.cores) {}
+
+  BlockingPool disk;
+  Reactors reactors;
+  SystemRandom random;
+  DiskFiles files{disk};
+  TcpNetwork network{reactors};
+  std::unique_ptr<LevelDbStore> local;
+  std::unique_ptr<EmbeddedMetadataStore> metadata;
+  std::unique_ptr<DirectoryObjectStore> archive;
+  std::optional<Env> env;
+  bool running = false;
+};
+
+RealEnv::RealEnv(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+RealEnv::~RealEnv() { stop(); }
+
+Result<std::unique_ptr<RealEnv>> RealEnv::open(RealEnvOptions options) {
+  auto parts = std::make_unique<Parts>(options);
+  std::error_code error;
+  std::filesystem::create_directories(options.data_directory, error);
+  if (error) return fail(posix_error("creating the data directory", options.data_directory, error.value()));
+  parts->local =
+      TRY(LevelDbStore::open((std::filesystem::path(options.data_directory) / "store").string(), parts->disk));
+  parts->metadata = std::make_unique<EmbeddedMetadataStore>(parts->reactors, *parts->local);
+  if (!options.archive_url.empty()) {
+    auto directory = TRY(archive_directory(options.archive_url));
+    parts->archive = TRY(DirectoryObjectStore::open(std::move(directory), parts->reactors.clock(), parts->random,
+                                                    options.archive_first_byte_delay, options.archive_threads));
+  }
+  parts->env.emplace(Env{parts->reactors, parts->reactors.clock(), parts->random, parts->files, parts->network,
+                         *parts->local, *parts->metadata, parts->archive.get()});
+  return std::unique_ptr<RealEnv>(new RealEnv(std::move(parts)));
+}
+
+Env& RealEnv::env() { return *parts_->env; }
+
+Result<void> RealEnv::start() {
+  parts_->running = true;
+  parts_->reactors.start();
+  return run(parts_->metadata->begin_session());
+}
+
+void RealEnv::stop() {
+  if (!std::exchange(parts_->running, false)) return;
+  // Pools first: what they finish is answered to cores, which must still be there, though nobody may listen any more.
+  if (parts_->archive) parts_->archive->stop();
+  parts_->disk.stop();
+  parts_->reactors.stop();
+}
+
+}  // namespace forelog::env

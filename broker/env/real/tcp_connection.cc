@@ -1,0 +1,197 @@
+#include "broker/env/real/tcp_connection.h"
+
+#include <array>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace forelog::env {
+namespace {
+
+using boost::system::error_code;
+
+// Ends an operation of one direction when its deadline passes.
+//
+// The timer is not cancelled when an operation ends in time: it stays, finds the next operation's deadline when it
+// fires, and moves on to that. Only an operation with an earlier deadline than the timer's sets it anew.
+class DeadlineWatch final : public Waiter, public std::enable_shared_from_this<DeadlineWatch> {
+ public:
+  explicit DeadlineWatch(Clock& clock) : clock_(clock) {}
+
+  void begin(Deadline deadline) {
+    deadline_ = deadline;
+    active_ = true;
+    expired_ = false;
+    arm();
+  }
+  void end() { active_ = false; }
+  bool expired() const { return expired_; }
+  bool active() const { return active_; }
+  boost::asio::cancellation_slot slot() { return cancel_.slot(); }
+
+  void wake() override {
+    timer_at_ = kForever;
+    if (!active_) return;
+    if (clock_.now() < deadline_) return arm();
+    expired_ = true;
+    cancel_.emit(boost::asio::cancellation_type::terminal);
+  }
+  // Drops the timer, which would keep this alive until it fires.
+  void stop() {
+    if (timer_at_ != kForever) clock_.cancel(timer_);
+    timer_at_ = kForever;
+  }
+
+ private:
+  void arm() {
+    if (deadline_ >= timer_at_) return;
+    stop();
+    timer_ = clock_.wake_at(deadline_, shared_from_this());
+    timer_at_ = deadline_;
+  }
+
+  Clock& clock_;
+  boost::asio::cancellation_signal cancel_;
+  Clock::TimerId timer_ = 0;
+  Instant timer_at_ = kForever;
+  Deadline deadline_ = kForever;
+  bool active_ = false;
+  bool expired_ = false;
+};
+
+// What is still to be written, as many slices at a time as one call takes.
+class GatherBuffers {
+ public:
+  explicit GatherBuffers(const Slices& slices) : slices_(slices) { fill(); }
+
+  using value_type = boost::asio::const_buffer;
+  using const_iterator = const value_type*;
+  const_iterator begin() const { return buffers_.data(); }
+  const_iterator end() const { return buffers_.data() + used_; }
+  bool empty() const { return used_ == 0; }
+
+  void advance(std::size_t written) {
+    while (written > 0) {
+      auto size = std::min(written, slices_[index_].size() - within_);
+      within_ += size;
+      written -= size;
+      if (within_ == slices_[index_].size()) ++index_, within_ = 0;
+    }
+    fill();
+  }
+
+ private:
+  void fill() {
+    used_ = 0;
+    auto within = within_;
+    for (auto i = index_; i < slices_.size() && used_ < buffers_.size(); ++i) {
+      if (slices_[i].size() > within) buffers_[used_++] = {slices_[i].data() + within, slices_[i].size() - within};
+      within = 0;
+    }
+  }
+
+  const Slices& slices_;
+  std::size_t index_ = 0;
+  std::size_t within_ = 0;
+  std::array<value_type, 64> buffers_;  // Asio passes no more to the kernel
+  std::size_t used_ = 0;
+};
+
+// Asio copies a sequence of buffers; this is the one that it may.
+struct GatherView {
+  const GatherBuffers* of;
+  using value_type = GatherBuffers::value_type;
+  using const_iterator = GatherBuffers::const_iterator;
+  const_iterator begin() const { return of->begin(); }
+  const_iterator end() const { return of->end(); }
+};
+
+}  // namespace
+
+struct TcpConnection::State {
+  State(TcpSocket connected, Clock& clock)
+      : socket(std::move(connected)),
+        reading(std::make_shared<DeadlineWatch>(clock)),
+        writing(std::make_shared<DeadlineWatch>(clock)) {
+    error_code ignored;
+    peer = endpoint_of(socket.remote_endpoint(ignored));
+    socket.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
+    socket.non_blocking(true, ignored);
+  }
+
+  Error error_of(const char* doing, error_code error, const DeadlineWatch& watch) const {
+    auto context = std::string(doing) + " " + peer.text();
+    if (watch.expired() && error == boost::asio::error::operation_aborted) return {ErrorCode::kTimeout, context};
+    return {ErrorCode::kConnectionClosed, context + ": " + error.message()};
+  }
+
+  TcpSocket socket;
+  std::shared_ptr<DeadlineWatch> reading, writing;
+  Endpoint peer;
+};
+
+Endpoint endpoint_of(const boost::asio::ip::tcp::endpoint& endpoint) {
+  return {endpoint.address().to_string(), endpoint.port()};
+}
+
+TcpConnection::TcpConnection(TcpSocket socket, Clock& clock)
+    : state_(std::make_shared<State>(std::move(socket), clock)) {}
+
+TcpConnection::~TcpConnection() { close(); }
+
+void TcpConnection::close() {
+  if (!state_->socket.is_open()) return;
+  error_code ignored;
+  state_->socket.close(ignored);
+  state_->reading->stop();
+  state_->writing->stop();
+}
+
+Endpoint TcpConnection::peer() const { return state_->peer; }
+
+Task<Result<std::size_t>> TcpConnection::read(MutableByteView into, Deadline deadline) {
+  return read_some(state_, into, deadline);
+}
+
+Task<Result<void>> TcpConnection::write(Slices slices, Deadline deadline) {
+  return write_all(state_, std::move(slices), deadline);
+}
+
+Task<Result<std::size_t>> TcpConnection::read_some(std::shared_ptr<State> state, MutableByteView into,
+                                                   Deadline deadline) {
+  auto& watch = *state->reading;
+  CHECK(!into.empty() && !watch.active(), "one read at a time, of at least one byte");
+  watch.begin(deadline);
+  auto buffer = boost::asio::buffer(into.data(), into.size());
+  auto token = boost::asio::bind_cancellation_slot(watch.slot(), boost::asio::as_tuple(boost::asio::use_awaitable));
+  auto [error, size] = co_await state->socket.async_read_some(buffer, token);
+  watch.end();
+  if (error == boost::asio::error::eof) co_return 0;
+  if (error) co_return fail(state->error_of("reading from", error, watch));
+  co_return size;
+}
+
+Task<Result<void>> TcpConnection::write_all(std::shared_ptr<State> state, Slices slices, Deadline deadline) {
+  auto& watch = *state->writing;
+  CHECK(!watch.active(), "one write at a time");
+  GatherBuffers left(slices);
+  error_code error;
+  left.advance(left.empty() ? 0 : state->socket.write_some(GatherView{&left}, error));
+  if (error == boost::asio::error::would_block) error.clear();
+  if (left.empty() && !error) co_return Result<void>{};
+  watch.begin(deadline);
+  while (!error && !left.empty()) {
+    auto token = boost::asio::bind_cancellation_slot(watch.slot(), boost::asio::as_tuple(boost::asio::use_awaitable));
+    auto [failed, size] = co_await state->socket.async_write_some(GatherView{&left}, token);
+    error = failed;
+    left.advance(size);
+    // The deadline may pass between two calls that both succeed.
+    if (!error && watch.expired()) error = boost::asio::error::operation_aborted;
+  }
+  watch.end();
+  if (error) co_return fail(state->error_of("writing to", error, watch));
+  co_return Result<void>{};
+}
+
+}  // namespace forelog::env

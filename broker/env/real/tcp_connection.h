@@ -1,0 +1,40 @@
+// tcp_connection.h: one TCP connection.
+//
+// The hot path of the broker: a write that the kernel takes at once does not suspend, slices go out without being
+// copied, and a deadline costs nothing while operations end in time: one timer a direction stays set across them.
+#pragma once
+
+#include "broker/env/clock.h"
+#include "broker/env/network.h"
+
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
+namespace forelog::env {
+
+using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+
+Endpoint endpoint_of(const boost::asio::ip::tcp::endpoint& endpoint);
+
+class TcpConnection final : public Connection {
+ public:
+  // Takes a connected socket. May be made on another core than the one it will live on.
+  TcpConnection(TcpSocket socket, Clock& clock);
+  ~TcpConnection() override;
+
+  Task<Result<std::size_t>> read(MutableByteView into, Deadline deadline) override;
+  Task<Result<void>> write(Slices slices, Deadline deadline) override;
+  void close() override;
+  Endpoint peer() const override;
+
+ private:
+  struct State;
+  static Task<Result<std::size_t>> read_some(std::shared_ptr<State> state, MutableByteView into, Deadline deadline);
+  static Task<Result<void>> write_all(std::shared_ptr<State> state, Slices slices, Deadline deadline);
+
+  std::shared_ptr<State> state_;  // shared with the operations under way
+};
+
+}  // namespace forelog::env
