@@ -47,9 +47,6 @@ class AccessLogSink {
   virtual void publish(std::vector<AccessLogEntry> entries) = 0;
 };
 
-// `client.id` without the number that tells instances of one job apart: "consumer-billing-3" → "consumer-billing".
-std::string_view client_stem(std::string_view client_id);
-
 struct AccessFeedMetrics {
   explicit AccessFeedMetrics(MetricsRegistry& registry);
   Counter recorded, dropped;
