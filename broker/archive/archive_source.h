@@ -14,6 +14,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace forelog::archive {
@@ -57,8 +58,10 @@ class ArchiveSource final : public cache::BlockSource {
 
  private:
   struct Extent;
+  Task<Result<void>> complete(std::shared_ptr<Extent> extent, cache::LoadPriority priority);
+  Task<bool> try_once(std::shared_ptr<Extent> extent, cache::LoadPriority priority);
   Task<void> attempt(std::shared_ptr<Extent> extent, bool hedge);
-  Task<bool> wait_for_attempt(std::shared_ptr<Extent> extent, cache::LoadPriority priority);
+  void take_block(Extent& extent, std::uint32_t index, Buffer bytes, Instant began, bool hedge);
 
   Parts parts_;
   ArchiveSettings settings_;

@@ -65,8 +65,8 @@ class ArchivedLog {
   // The first record with a timestamp of at least `timestamp`, if it is archived. Loads what it needs; opens one batch.
   Task<Result<std::optional<log::TimestampedOffset>>> find_by_time(std::int64_t timestamp, Deadline deadline);
 
-  // Blocks of today's generations that hold the offsets, in order, runs of at most an extent, about `size_max` bytes in
-  // all. Waits only for indexes.
+  // Blocks of today's generations that hold the offsets, in order, about `size_max` bytes in all; runs may be longer
+  // than an extent. Waits only for indexes.
   Task<Result<std::vector<cache::BlockRange>>> resolve(Offset from, Offset to, Bytes size_max, Deadline deadline);
 
   // The largest epoch at or below `epoch` that occurs in the archived part, and where it ends; an end that equals end()
@@ -77,15 +77,18 @@ class ArchivedLog {
   };
   std::optional<EpochEnd> epoch_end(Epoch epoch) const;
 
-  // Counts of reads, kept here until they are written to the chain record.
-  void note_access(const ColdRead& read, WallTime now);
-
  private:
   class Cursor;
   const log::ShardDescriptor* find(Offset offset) const;
   ShardId id_of(const log::ShardDescriptor& shard) const { return {partition_, shard.base, shard.generation}; }
-  void load_missing(const log::ShardDescriptor& shard, const log::Footer& footer, Bytes position, Bytes needed,
-                    const ColdRequest& request, Bytes size_left, const std::shared_ptr<Event>& landed);
+  bool read_shard(Cursor& cursor, const ColdRequest& request, ColdRead& read) const;
+  Result<void> load_missing(const Cursor& cursor, const ColdRequest& request, const std::shared_ptr<Event>& landed,
+                            ColdRead& read);
+  void load_next(const log::ShardDescriptor& after, Bytes size, const ColdRequest& request);
+  void take(const Cursor& cursor, const ColdRequest& request, ColdRead& read);
+  Task<Result<std::optional<log::TimestampedOffset>>> find_in_shard(ShardId shard, FooterPtr footer,
+                                                                    std::int64_t timestamp, Deadline deadline);
+  Task<Result<Buffer>> read_bytes(ShardId shard, Bytes position, Bytes size, Deadline deadline);
 
   PartitionKey partition_;
   cache::BlockCache& cache_;

@@ -8,6 +8,7 @@
 #include "broker/base/metrics.h"
 #include "broker/env/cores.h"
 #include "broker/env/event.h"
+#include "broker/env/random.h"
 #include "broker/env/task_group.h"
 #include "broker/log/catalog.h"
 
@@ -27,6 +28,7 @@ class FooterCache {
   struct Parts {
     env::Cores& cores;
     env::Clock& clock;
+    env::Random& random;
     env::ObjectStore& store;
     log::Catalog& catalog;
     MetricsRegistry& metrics;
@@ -39,7 +41,8 @@ class FooterCache {
   FooterPtr find(const ShardId& shard);
   // Why the last load failed, for a moment; it is not tried again meanwhile.
   std::optional<Error> recent_failure(const ShardId& shard) const;
-  // Starts loading it unless it is here or on its way; `landed` is notified when it came or failed. Never waits.
+  // Starts loading it unless it is here or on its way; `landed`, if any, is notified when it came or failed.
+  // Never waits.
   void load(const ShardId& shard, std::optional<ObjectShape> shape, std::shared_ptr<Event> landed);
   // Errors: Timeout, and those of read_footer.
   Task<Result<FooterPtr>> get(ShardId shard, std::optional<ObjectShape> shape, Deadline deadline);

@@ -22,8 +22,8 @@ struct ArchiveSettings {
           "Longest pause between attempts to archive a shard while the archive does not answer.");
     field("archive.put.timeout.ms", s.put_timeout, Range<Duration>{1s, 3600s}, "Longest upload of one shard.");
     field("archive.hedge", s.hedge,
-          "Whether a read that somebody waits for and that is slower than 95 % of those before is asked for a second "
-          "time.");
+          "Whether a read that somebody waits for is asked for a second time when it takes half longer than 95 % of "
+          "those before did.");
     field("archive.index.memory", s.index_memory, Range<Bytes>{64_KiB, 1_TiB},
           "Memory for indexes of archived shards; each core gets its part.");
   };

@@ -1,0 +1,337 @@
+#include "broker/archive/archived_log.h"
+
+#include "broker/base/byte_reader.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+namespace forelog::archive {
+namespace {
+
+ObjectShape shape_of(const log::ShardDescriptor& shard) { return {shard.object_size(), shard.footer_size}; }
+
+// What the first bytes of a batch say of it.
+struct BatchHead {
+  Offset base;
+  Offset last;
+  Bytes size = 0;
+  std::int64_t first_timestamp = -1;
+  std::int64_t max_timestamp = -1;
+};
+
+Result<BatchHead> parse_head(ByteView bytes, ShardId shard, Bytes position, Bytes data_size) {
+  ByteReader reader(bytes);
+  BatchHead head;
+  head.base = Offset(reader.i64());
+  head.size = reader.i32() + static_cast<Bytes>(log::kBatchLengthEnd);
+  reader.bytes(23 - 12);
+  auto delta = reader.i32();
+  head.last = head.base + delta;
+  head.first_timestamp = reader.i64();
+  head.max_timestamp = reader.i64();
+  bool sound = head.size >= static_cast<Bytes>(log::kBatchHeaderSize) && head.size <= data_size - position &&
+               delta >= 0 && head.base >= shard.base;
+  if (!sound) return fail(ErrorCode::kCorruptFile, shard.text() + ": no batch at byte " + std::to_string(position));
+  return head;
+}
+
+// Position of the first indexed batch that begins at or after `offset`: all before it is needed to read up to `offset`.
+Bytes end_position(const log::Footer& footer, Offset offset) {
+  if (offset >= footer.end) return footer.size;
+  auto after = [&](const log::IndexEntry& entry) { return footer.shard.base + entry.offset_delta < offset; };
+  auto at = std::partition_point(footer.index.begin(), footer.index.end(), after);
+  return at == footer.index.end() ? footer.size : Bytes{at->position};
+}
+
+}  // namespace
+
+// A walk over the batches of one shard, in the blocks that are in memory.
+class ArchivedLog::Cursor {
+ public:
+  Cursor(cache::BlockCache& cache, const log::Footer& footer, const log::ShardDescriptor& shard, Offset from)
+      : footer(footer), shard(shard), position(footer.position_for(from)), taken_from(position), cache_(cache) {}
+
+  // Whether `[at, at + size)` is in memory; if not, `missing` is the first block that is not.
+  bool holds(Bytes at, Bytes size) {
+    for (auto index = cache::block_of(at); index < cache::block_count(at + size); ++index) {
+      if (blocks_.contains(index)) continue;
+      auto block = cache_.peek({footer.shard, index});
+      if (!block) {
+        missing = index;
+        missing_until = at + size;
+        return false;
+      }
+      blocks_.emplace(index, *std::move(block));
+    }
+    return true;
+  }
+  // Copies bytes that `holds`.
+  void copy(Bytes at, MutableByteView into) const {
+    for (std::size_t done = 0; done < into.size();) {
+      auto position_now = at + static_cast<Bytes>(done);
+      const auto& block = blocks_.at(cache::block_of(position_now));
+      auto inside = static_cast<std::size_t>(position_now % kBlockSize);
+      CHECK(inside < block.size(), "a cached block is shorter than its shard says");
+      auto size = std::min(into.size() - done, block.size() - inside);
+      std::memcpy(into.data() + done, block.data() + inside, size);
+      done += size;
+    }
+  }
+  const Buffer& block(std::uint32_t index) const { return blocks_.at(index); }
+  Bytes taken() const { return position - taken_from; }
+
+  const log::Footer& footer;
+  const log::ShardDescriptor& shard;
+  Bytes position;                              // of the next batch
+  Bytes taken_from;                            // of the first batch wanted
+  Offset first = kNoOffset, next = kNoOffset;  // offsets of what is taken
+  std::int64_t first_timestamp = -1, last_timestamp = -1;
+  std::optional<std::uint32_t> missing;
+  Bytes missing_until = 0;  // end of what was needed when it was found missing
+  std::optional<Error> error;
+
+ private:
+  cache::BlockCache& cache_;
+  std::map<std::uint32_t, Buffer> blocks_;
+};
+
+ArchivedLog::ArchivedLog(PartitionKey partition, cache::BlockCache& cache, FooterCache& footers, env::Clock& clock)
+    : partition_(partition), cache_(cache), footers_(footers), clock_(clock) {}
+
+void ArchivedLog::set_shards(std::vector<log::ShardDescriptor> shards) {
+  for (std::size_t i = 1; i < shards.size(); ++i)
+    CHECK(shards[i - 1].end == shards[i].base, "an archived chain has a gap");
+  shards_ = std::move(shards);
+}
+
+Offset ArchivedLog::start() const { return shards_.empty() ? Offset(0) : shards_.front().base; }
+Offset ArchivedLog::end() const { return shards_.empty() ? Offset(0) : shards_.back().end; }
+
+const log::ShardDescriptor* ArchivedLog::find(Offset offset) const {
+  auto at = std::upper_bound(shards_.begin(), shards_.end(), offset,
+                             [](Offset o, const log::ShardDescriptor& shard) { return o < shard.base; });
+  if (at == shards_.begin() || !std::prev(at)->contains(offset)) return nullptr;
+  return &*std::prev(at);
+}
+
+// --- reading by offset
+// -------------------------------------------------------------------------------------------------
+
+Result<ColdRead> ArchivedLog::try_read(const ColdRequest& request, std::shared_ptr<Event> landed) {
+  ColdRead read;
+  read.end = request.from;
+  if (find(request.from) == nullptr && (empty() || request.from != end())) {
+    return fail(ErrorCode::kOffsetOutOfRange, partition_.text() + "@" + std::to_string(request.from.value()));
+  }
+  while (const auto* shard = find(read.end)) {
+    bool full = read.size() >= request.size_max && !(request.at_least_one_batch && read.size() == 0);
+    if (full || read.end >= request.limit) break;
+    auto id = id_of(*shard);
+    auto footer = footers_.find(id);
+    if (!footer) {
+      if (auto error = footers_.recent_failure(id)) {
+        if (read.size() == 0) return fail(std::move(*error));
+        break;
+      }
+      footers_.load(id, shape_of(*shard), landed);
+      read.waiting = true;
+      break;
+    }
+    Cursor cursor(cache_, *footer, *shard, read.end);
+    bool to_the_end = read_shard(cursor, request, read);
+    if (cursor.error && read.size() + cursor.taken() == 0) return fail(std::move(*cursor.error));
+    take(cursor, request, read);
+    if (cursor.missing) TRY(load_missing(cursor, request, landed, read));
+    if (!to_the_end) break;
+    if (read.end < shard->end) read.end = shard->end;  // the last records may be gone by compaction
+  }
+  return read;
+}
+
+// Walks over the batches that the request may have. True when it may have what comes after this shard too.
+bool ArchivedLog::read_shard(Cursor& cursor, const ColdRequest& request, ColdRead& read) const {
+  std::array<std::byte, log::kBatchHeaderSize> bytes;
+  auto from = read.end;
+  while (cursor.position < cursor.footer.size) {
+    auto head_size = std::min<Bytes>(bytes.size(), cursor.footer.size - cursor.position);
+    if (!cursor.holds(cursor.position, head_size)) return false;
+    auto view = MutableByteView(bytes).first(static_cast<std::size_t>(head_size));
+    cursor.copy(cursor.position, view);
+    auto head = parse_head(view, cursor.footer.shard, cursor.position, cursor.footer.size);
+    if (!head) return cursor.error = std::move(head).error(), false;
+    if (head->last < from) {
+      CHECK(cursor.taken() == 0);
+      cursor.position += head->size;
+      cursor.taken_from = cursor.position;
+      continue;
+    }
+    if (head->last >= request.limit) return false;
+    auto taken = read.size() + cursor.taken();
+    if (taken + head->size > request.size_max && !(request.at_least_one_batch && taken == 0)) return false;
+    if (head->size > cache_.capacity() / 2) {
+      cursor.error =
+          Error{ErrorCode::kOverloaded, "cache.memory is too small for a batch of " + std::to_string(head->size) +
+                                            " bytes in " + cursor.footer.shard.text()};
+      return false;
+    }
+    if (!cursor.holds(cursor.position, head->size)) return false;
+    if (cursor.first == kNoOffset) cursor.first = head->base, cursor.first_timestamp = head->first_timestamp;
+    cursor.next = head->last + 1;
+    cursor.last_timestamp = head->max_timestamp;
+    cursor.position += head->size;
+  }
+  return true;
+}
+
+// Puts what the cursor walked over into `read`: slices of blocks, whose use is noted now that they are used.
+void ArchivedLog::take(const Cursor& cursor, const ColdRequest& request, ColdRead& read) {
+  if (cursor.taken() == 0) return;
+  auto shard = cursor.footer.shard;
+  if (read.start == kNoOffset) {
+    read.start = cursor.first;
+    read.first_timestamp = cursor.first_timestamp;
+    read.shard = shard;
+    read.first_block = cache::block_of(cursor.taken_from);
+    read.last_block = cache::block_of(cursor.position - 1);
+  }
+  read.end = cursor.next;
+  read.last_timestamp = cursor.last_timestamp;
+  for (auto at = cursor.taken_from; at < cursor.position;) {
+    auto index = cache::block_of(at);
+    auto hit = cache_.find({shard, index}, request.reader);
+    auto until = std::min(cursor.position, cache::position_of(index + 1));
+    auto inside = static_cast<std::size_t>(at - cache::position_of(index));
+    read.batches.push_back(cursor.block(index).slice(inside, static_cast<std::size_t>(until - at)));
+    bool waited = hit && hit->first_use && hit->was_awaited;  // no hit: the use of another block has just displaced it
+    (waited ? read.from_archive : read.from_memory) += until - at;
+    if (hit && hit->first_use && hit->cause.is_prefetch()) {
+      read.joined = read.joined || waited;
+      if (!read.cause.is_prefetch()) read.cause = hit->cause;
+    }
+    at = until;
+  }
+}
+
+// Loads what the request could use from the missing block on, or says why that has just failed.
+Result<void> ArchivedLog::load_missing(const Cursor& cursor, const ColdRequest& request,
+                                       const std::shared_ptr<Event>& landed, ColdRead& read) {
+  auto shard = cursor.footer.shard;
+  BlockId missing{shard, *cursor.missing};
+  auto begin = cache::position_of(missing.index);
+  auto wanted = std::max<Bytes>(0, request.size_max - read.size());
+  auto most = std::max(cursor.missing_until - begin, cache_.capacity() / 4);
+  auto until = std::max(cursor.missing_until, std::min(begin + most, cursor.position + wanted));
+  if (request.limit < cursor.footer.end) {
+    until = std::min(until, std::max(cursor.missing_until, end_position(cursor.footer, request.limit)));
+  }
+  auto in_shard = std::min(until, cursor.footer.size);
+  auto error = cache_.recent_failure(missing);
+  if (!error) {
+    cache::LoadCause cause{.reader = request.reader, .decided = clock_.now()};
+    cache_.start_load({shard, missing.index, cache::block_count(in_shard) - missing.index}, cause);
+    read.waiting = cache_.subscribe(missing, landed);
+    if (until > cursor.footer.size) load_next(cursor.shard, until - cursor.footer.size, request);
+    if (!read.waiting) error = cache_.recent_failure(missing);
+  }
+  if (error && read.size() == 0) return fail(std::move(*error));
+  return {};
+}
+
+// The request reaches over the seam: the next shard loads beside this one, not after it.
+void ArchivedLog::load_next(const log::ShardDescriptor& after, Bytes size, const ColdRequest& request) {
+  const auto* shard = find(after.end);
+  if (shard == nullptr || shard->base >= request.limit) return;
+  auto id = id_of(*shard);
+  if (!footers_.find(id)) return footers_.load(id, shape_of(*shard), nullptr);
+  cache::LoadCause cause{.reader = request.reader, .decided = clock_.now()};
+  cache_.start_load({id, 0, cache::block_count(std::min(size, shard->size))}, cause);
+}
+
+// --- by time
+// -----------------------------------------------------------------------------------------------------------
+
+Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_by_time(std::int64_t timestamp,
+                                                                              Deadline deadline) {
+  for (auto at = start(); const auto* shard = find(at);) {
+    at = shard->end;
+    if (shard->max_timestamp < timestamp) continue;
+    auto id = id_of(*shard);
+    auto footer = CO_TRY(co_await footers_.get(id, shape_of(*shard), deadline));
+    auto found = CO_TRY(co_await find_in_shard(id, std::move(footer), timestamp, deadline));
+    if (found) co_return found;
+    at = std::max(at, start());  // retention may have moved it meanwhile
+  }
+  co_return std::optional<log::TimestampedOffset>{};
+}
+
+Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_in_shard(ShardId shard, FooterPtr footer,
+                                                                               std::int64_t timestamp,
+                                                                               Deadline deadline) {
+  auto found = footer->position_for_time(timestamp);
+  for (auto position = found.value_or(footer->size); position < footer->size;) {
+    auto head_size = std::min<Bytes>(log::kBatchHeaderSize, footer->size - position);
+    auto bytes = CO_TRY(co_await read_bytes(shard, position, head_size, deadline));
+    auto head = CO_TRY(parse_head(bytes, shard, position, footer->size));
+    if (head.max_timestamp >= timestamp) {
+      auto batch_bytes = CO_TRY(co_await read_bytes(shard, position, head.size, deadline));
+      auto batch = CO_TRY(log::BatchView::parse(batch_bytes));
+      auto record = CO_TRY(log::find_by_time(batch, timestamp, kBatchSizeMax));
+      if (record) co_return record;
+    }
+    position += head.size;
+  }
+  co_return std::optional<log::TimestampedOffset>{};
+}
+
+Task<Result<Buffer>> ArchivedLog::read_bytes(ShardId shard, Bytes position, Bytes size, Deadline deadline) {
+  Slices parts;
+  for (auto at = position; at < position + size;) {
+    auto index = cache::block_of(at);
+    auto block = CO_TRY(co_await cache_.get({shard, index}, deadline));
+    auto until = std::min(position + size, cache::position_of(index + 1));
+    auto inside = static_cast<std::size_t>(at - cache::position_of(index));
+    parts.push_back(block.slice(inside, static_cast<std::size_t>(until - at)));
+    at = until;
+  }
+  co_return flatten(parts);
+}
+
+// --- for prefetching and for followers
+// ---------------------------------------------------------------------------------
+
+Task<Result<std::vector<cache::BlockRange>>> ArchivedLog::resolve(Offset from, Offset to, Bytes size_max,
+                                                                  Deadline deadline) {
+  std::vector<cache::BlockRange> ranges;
+  Bytes size = 0;
+  for (auto at = std::max(from, start()); at < to && size < size_max;) {
+    const auto* shard = find(at);
+    if (shard == nullptr) break;
+    auto id = id_of(*shard);
+    auto end = shard->end;
+    auto footer = CO_TRY(co_await footers_.get(id, shape_of(*shard), deadline));
+    auto first = cache::block_of(footer->position_for(at));
+    auto until = std::min(end_position(*footer, to), cache::position_of(first) + size_max - size);
+    auto after = cache::block_count(until);
+    if (after > first) ranges.push_back({id, first, after - first});
+    size += cache::position_of(after) - cache::position_of(first);
+    at = end;
+  }
+  co_return ranges;
+}
+
+std::optional<ArchivedLog::EpochEnd> ArchivedLog::epoch_end(Epoch epoch) const {
+  std::optional<EpochEnd> result;
+  for (const auto& shard : shards_) {
+    for (const auto& begins : shard.epochs) {
+      if (begins.epoch > epoch) {
+        if (result) result->end = begins.start;
+        return result;
+      }
+      result = EpochEnd{begins.epoch, end()};
+    }
+  }
+  return result;
+}
+
+}  // namespace forelog::archive

@@ -1,0 +1,71 @@
+#include "broker/archive/manifest.h"
+
+#include "broker/archive/shard_object.h"
+#include "broker/base/byte_reader.h"
+#include "broker/base/byte_writer.h"
+#include "broker/base/crc32c.h"
+#include "broker/base/json.h"
+
+#include <fmt/format.h>
+
+namespace forelog::archive {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x464c4d46;  // "FLMF"
+constexpr std::int16_t kVersion = 1;
+
+// What stands in the page as JSON.
+struct Page {
+  std::string partition;
+  std::string older;
+  std::vector<log::ShardDescriptor> shards;
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("partition", m.partition);
+    field("older", m.older);
+    field("shards", m.shards);
+  };
+};
+
+}  // namespace
+
+Buffer encode_manifest(const Manifest& manifest) {
+  auto payload = to_json(Page{manifest.partition.text(), manifest.older, manifest.shards});
+  ByteWriter writer;
+  writer.u32(kMagic);
+  writer.i16(kVersion);
+  writer.u32(crc32c(as_bytes(payload)));
+  writer.text(payload);
+  return std::move(writer).take_buffer();
+}
+
+std::string manifest_key(std::string_view prefix, const Manifest& manifest) {
+  auto end = manifest.shards.empty() ? Offset(0) : manifest.shards.back().end;
+  auto checksum = crc32c(encode_manifest(manifest));
+  return fmt::format("{}manifest/{:020}-{:08x}", partition_prefix(prefix, manifest.partition), end.value(), checksum);
+}
+
+Result<Manifest> decode_manifest(const PartitionKey& partition, ByteView bytes) {
+  auto bad = [&](std::string_view what) {
+    return fail(ErrorCode::kCorruptFile, fmt::format("manifest of {}: {}", partition.text(), what));
+  };
+  ByteReader reader(bytes);
+  auto magic = reader.u32();
+  auto version = reader.i16();
+  auto checksum = reader.u32();
+  if (!reader.ok() || magic != kMagic) return bad("not a manifest");
+  if (version != kVersion) return bad(fmt::format("version {} is not known here", version));
+  auto payload = reader.bytes(static_cast<std::int64_t>(reader.remaining()));
+  if (crc32c(payload) != checksum) return bad("wrong checksum");
+  auto page = from_json<Page>(as_text(payload));
+  if (!page) return bad(page.error().context);
+  if (page->partition != partition.text()) return bad("it is of " + page->partition);
+  for (std::size_t i = 0; i < page->shards.size(); ++i) {
+    const auto& shard = page->shards[i];
+    bool follows = i == 0 || page->shards[i - 1].end == shard.base;
+    if (!follows || shard.end <= shard.base || shard.size <= 0 || shard.footer_size <= 0)
+      return bad("shards out of order");
+  }
+  return Manifest{partition, std::move(page->older), std::move(page->shards)};
+}
+
+}  // namespace forelog::archive
