@@ -8,6 +8,7 @@
 #include "broker/base/metrics.h"
 #include "broker/env/clock.h"
 #include "broker/prefetch/hint.h"
+#include "broker/prefetch/identity_mask.h"
 #include "broker/prefetch/settings.h"
 
 #include <cstdint>
@@ -30,7 +31,7 @@ struct FeedIdentity {
   std::string hint_endpoint;
   std::int64_t boot_id = 0;
   CoreId core{0};
-  std::string hash_key;  // of this cluster; used when identities are hashed
+  HashKey hash_key{};  // of this cluster; used when identities are hashed
 };
 
 // One record of the topic: `key` chooses the partition (principal and client.id stem), `value` is an AccessLogRecord.
@@ -55,40 +56,48 @@ struct AccessFeedMetrics {
 
 class AccessFeed {
  public:
-  AccessFeed(const env::Clock& clock, MetricsRegistry& registry, FeedIdentity identity,
+  AccessFeed(const env::Clock& clock, MetricsRegistry& registry, const FeedIdentity& identity,
              const AccessLogSettings& settings);
 
   void add(const ReaderEvent& event);
-  // Reads at the log's end (nothing came through the cache) are summed up and logged once a second and reader.
+  // Reads at the log's end are summed up and logged once a second and reader: bytes and waits added, the newest limits.
   void add(ReaderId reader, const AccessEvent& event);
   void add(const GroupEvent& event);
   void add(const OutcomeEvent& event);
-
-  // At most `entries_max` of what waits, oldest first; sums of tail reads that are a second old go out with it.
-  std::vector<AccessLogEntry> drain(std::size_t entries_max = 4096);
-  // Flushes the sums of a reader that is no more.
+  // The reader is no more: its sums go out.
   void close(ReaderId reader);
+  // Nothing about this topic is recorded: the access log's own.
+  void exclude(const TopicId& topic) { excluded_ = topic; }
 
+  // At most `entries_max` of what waits, oldest first; sums of a second and older go out with it.
+  std::vector<AccessLogEntry> drain(std::size_t entries_max = 4096);
   std::size_t waiting() const { return waiting_.size(); }
+  // Entries that were drained and could not be published.
+  void note_lost(std::size_t entries) { metrics_.dropped.add(static_cast<std::int64_t>(entries)); }
+
+  const IdentityMask& mask() const { return mask_; }
+  const AccessFeedMetrics& metrics() const { return metrics_; }
 
  private:
   struct TailSum {
-    AccessEvent event;  // the newest, with bytes and waits of all
-    ClientPtr client;
+    AccessEvent event;
     std::int32_t fetches = 0;
     Instant since;
   };
+  bool is_excluded(const PartitionKey& partition, std::string_view topic);
   bool admit();
   void push(std::string key, thrift::AccessLogBody body);
-  void flush(TailSum sum, ReaderId reader);
-  std::string identity(const std::string& plain) const;
+  void push(ReaderId reader, const AccessEvent& event, std::int32_t fetches);
+  std::string key_of(const ClientPtr& client) const;
 
   const env::Clock& clock_;
   FeedIdentity who_;
   AccessLogSettings settings_;
+  IdentityMask mask_;
+  TopicId excluded_{};
   std::deque<AccessLogEntry> waiting_;
   std::unordered_map<ReaderId, TailSum> tails_;
-  std::deque<std::pair<Instant, ReaderId>> tails_due_;
+  std::deque<std::pair<Instant, ReaderId>> tails_due_;  // by when their second is over
   std::int64_t sequence_ = 0;
   AccessFeedMetrics metrics_;
 };
