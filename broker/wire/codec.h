@@ -12,6 +12,7 @@
 #include "broker/wire/header.h"
 #include "broker/wire/printer.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -64,6 +65,19 @@ Buffer encode_data(const T& message, Version version) {
   encoder.bytes().i16(version);
   encoder.message(message);
   return flatten(std::move(encoder).finish());
+}
+
+// A data message as above. A version above ours is refused, unless T says that later versions only append: then it is
+// read as our newest, and what follows is ignored.
+template <DataMessage T>
+Result<T> decode_data(const Buffer& bytes) {
+  constexpr bool appends = requires { T::later_versions_only_append; };
+  ByteReader in(bytes);
+  Version version = in.i16();
+  if constexpr (appends) version = std::min(version, T::versions.max);
+  if (!in.ok() || !T::versions.contains(version)) return fail(ErrorCode::kMalformed, "unknown version of the record");
+  Decoder decoder(bytes.slice(in.position()), version, version >= T::flexible_since);
+  return decoder.message<T>(appends ? Decoder::Rest::kIgnored : Decoder::Rest::kRefused);
 }
 
 template <ApiMessage T>

@@ -26,12 +26,15 @@ class Decoder {
   Decoder(Buffer frame, Version version, bool flexible)
       : frame_(std::move(frame)), in_(frame_.view()), version_(version), flexible_(flexible) {}
 
-  // The message that fills the frame exactly; else Malformed, with the path of the field that did not fit.
+  enum class Rest : std::uint8_t { kRefused, kIgnored };
+
+  // The message that fills the frame, exactly unless the rest is ignored; else Malformed, with the path of the field
+  // that did not fit.
   template <Described T>
-  Result<T> message() {
+  Result<T> message(Rest rest = Rest::kRefused) {
     Result<T> out{std::in_place};
     fields(*out);
-    if (in_.ok() && in_.at_end()) [[likely]]
+    if (in_.ok() && (in_.at_end() || rest == Rest::kIgnored)) [[likely]]
       return out;
     if (in_.ok()) return fail(ErrorCode::kMalformed, std::to_string(in_.remaining()) + " bytes after the message");
     return fail(ErrorCode::kMalformed, "field " + path_);
