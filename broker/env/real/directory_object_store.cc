@@ -2,6 +2,7 @@
 
 #include "broker/base/ids.h"
 #include "broker/env/event.h"
+#include "broker/env/object_key.h"
 #include "broker/env/real/object_directory.h"
 #include "broker/env/real/posix_file.h"
 

@@ -14,9 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kKeySizeMax = 1024;
-constexpr std::size_t kNameSizeMax = 255;
-
 // Walks a tree in the order of keys. A directory sorts as its name with the slash that follows it in every key below.
 class Lister {
  public:
@@ -84,18 +81,6 @@ Result<void> make_parents(const std::string& directory, const std::string& key) 
 }
 
 }  // namespace
-
-bool is_object_key(std::string_view key) {
-  if (key.empty() || key.size() > kKeySizeMax || key.find('\0') != key.npos) return false;
-  for (std::size_t at = 0; at <= key.size();) {
-    auto end = std::min(key.find('/', at), key.size());
-    auto part = key.substr(at, end - at);
-    if (part.empty() || part == "." || part == ".." || part.size() > kNameSizeMax) return false;
-    if (at == 0 && part == kUploading) return false;
-    at = end + 1;
-  }
-  return true;
-}
 
 Error archive_error(const std::string& directory, Error error) {
   std::error_code unknown;

@@ -1,4 +1,4 @@
-// object_directory.h: the blocking half of an archive in a directory: keys, names, listing.
+// object_directory.h: the blocking half of an archive in a directory: names, publishing, listing.
 #pragma once
 
 #include "broker/base/result.h"
@@ -10,11 +10,8 @@
 
 namespace forelog::env {
 
+// Where objects lie until they are whole; no key begins with a dot.
 inline constexpr std::string_view kUploading = ".uploading";
-
-// Whether `key` names a file below a directory, whatever it contains: relative, no empty part, no "." or "..", not
-// where uploads lie.
-bool is_object_key(std::string_view key);
 
 // ArchiveUnavailable in place of NotFound when the directory itself is gone.
 Error archive_error(const std::string& directory, Error error);

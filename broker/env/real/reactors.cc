@@ -30,7 +30,11 @@ void end_process_on_exception(const std::exception_ptr& error) {
 }  // namespace
 
 struct Reactors::Core {
-  boost::asio::io_context io{1};
+  struct Io : boost::asio::io_context {
+    Io() : io_context(1) {}
+    void drop_handlers() { shutdown(); }
+  };
+  Io io;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work = boost::asio::make_work_guard(io);
   std::thread thread;
 };
@@ -45,7 +49,12 @@ Reactors::Reactors(int count) {
   clock_ = std::make_unique<SystemClock>(*this, ios);
 }
 
-Reactors::~Reactors() { stop(); }
+Reactors::~Reactors() {
+  stop();
+  // What nobody joined may hold things of several cores, so all of it goes before any core does.
+  clock_->forget_all();
+  for (auto& core : cores_) core->io.drop_handlers();
+}
 
 void Reactors::start() {
   for (int i = 0; i < count(); ++i) {

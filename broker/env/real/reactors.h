@@ -36,8 +36,8 @@ class Reactors final : public Cores {
 
  private:
   struct Core;
+  std::unique_ptr<SystemClock> clock_;  // outlives tasks that nobody joined, which go with the cores
   std::vector<std::unique_ptr<Core>> cores_;
-  std::unique_ptr<SystemClock> clock_;
   bool stopped_ = false;  // no thread of ours runs any more
 };
 

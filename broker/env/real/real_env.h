@@ -20,7 +20,7 @@ struct RealEnvOptions {
   std::string data_directory;  // created when missing; one process at a time has it
   int cores = 1;
   int disk_threads = 4;
-  std::string archive_url;  // "file:/path", or empty for no archive
+  std::string archive_url{};  // "file:/path", or empty for no archive
   Duration archive_first_byte_delay{};
   int archive_threads = 8;
 };

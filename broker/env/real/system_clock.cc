@@ -40,6 +40,8 @@ SystemClock::SystemClock(const Reactors& reactors, const std::vector<boost::asio
 
 SystemClock::~SystemClock() = default;
 
+void SystemClock::forget_all() { timers_.clear(); }
+
 Instant SystemClock::now() const { return Instant(std::chrono::steady_clock::now().time_since_epoch()); }
 
 WallTime SystemClock::wall() const {

@@ -22,6 +22,9 @@ class SystemClock final : public Clock {
   TimerId wake_at(Instant at, WaiterPtr waiter) override;
   void cancel(TimerId timer) override;
 
+  // Drops all who sleep, once no core runs any more.
+  void forget_all();
+
  private:
   struct CoreTimer;
   CoreTimer& here();

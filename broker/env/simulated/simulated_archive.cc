@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "broker/env/object_key.h"
+
 namespace forelog::env {
 namespace {
 
@@ -20,6 +22,7 @@ Task<void> SimulatedArchive::pause(Duration wait) {
 }
 
 Task<Result<void>> SimulatedArchive::travel(std::string key, Deadline deadline) {
+  if (!is_object_key(key)) co_return fail(ErrorCode::kMalformed, "archive key '" + key + "'");
   auto answer = scheduler_.now() + std::max(scheduler_.random().between(faults_.archive), Duration(1));
   if (answer > deadline || faults_.archive_silent) {
     co_await sleep_until(cores_.clock(), deadline);
@@ -92,7 +95,7 @@ Task<Result<void>> SimulatedArchive::remove(std::string key, Deadline deadline) 
 
 Task<Result<std::vector<ObjectInfo>>> SimulatedArchive::list(std::string prefix, std::string after, std::size_t limit,
                                                              Deadline deadline) {
-  CO_TRY(co_await travel(prefix, deadline));
+  CO_TRY(co_await travel("list", deadline));
   std::vector<ObjectInfo> out;
   auto at = after < prefix ? objects_.lower_bound(prefix) : objects_.upper_bound(after);
   for (; at != objects_.end() && out.size() < limit && at->first.starts_with(prefix); ++at)

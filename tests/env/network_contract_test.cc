@@ -1,0 +1,180 @@
+// What every implementation of Network promises.
+#include "broker/env/task_group.h"
+#include "tests/support/worlds.h"
+
+#include <gtest/gtest.h>
+
+namespace forelog::env {
+namespace {
+
+struct Pair {
+  ListenerPtr listener;
+  ConnectionPtr client, server;
+};
+
+Task<void> accept_into(Listener& listener, ConnectionPtr& into, CoreId owner) {
+  auto accepted = co_await listener.accept(owner);
+  if (accepted) into = *accepted;
+}
+
+// Two ends of one connection, both on the core that asks.
+Task<Pair> connect_pair(Env& env) {
+  Pair pair;
+  pair.listener = *co_await env.network.listen({"127.0.0.1", 0});
+  TaskGroup group(env.cores);
+  group.spawn(accept_into(*pair.listener, pair.server, env.cores.current()));
+  pair.client = *co_await env.network.connect(pair.listener->local(), test::soon(env));
+  co_await group.join();
+  co_return pair;
+}
+
+Task<Result<std::string>> read_all(Env& env, Connection& connection, std::size_t step = 100'000) {
+  std::string text;
+  MutableBuffer buffer(step);
+  while (true) {
+    auto size = CO_TRY(co_await connection.read(buffer.view(), test::soon(env)));
+    if (size == 0) co_return text;
+    text += as_text(buffer.view().first(size));
+  }
+}
+Task<Result<std::string>> read_once(Connection& connection, Deadline deadline) {
+  MutableBuffer buffer(100);
+  auto size = CO_TRY(co_await connection.read(buffer.view(), deadline));
+  co_return std::string(as_text(buffer.view().first(size)));
+}
+Task<Result<void>> write_text(Connection& connection, std::string text, Deadline deadline) {
+  Slices slices;
+  slices.push_back(Buffer::take(std::move(text)));
+  co_return co_await connection.write(std::move(slices), deadline);
+}
+template <class T>
+Task<void> keep(Task<T> task, std::optional<T>& into) {
+  into.emplace(co_await std::move(task));
+}
+ErrorCode code_of(const auto& result) { return result ? ErrorCode::kUnknown : result.error().code; }
+
+template <class World>
+struct NetworkContract : testing::Test {
+  World world;
+};
+TYPED_TEST_SUITE(NetworkContract, test::BothWorlds);
+
+Task<void> send_much(Env& env) {
+  auto pair = co_await connect_pair(env);
+  Slices slices;
+  std::string sent;
+  for (int i = 0; i < 20'000; ++i) {
+    auto text = std::to_string(i) + std::string(static_cast<std::size_t>(i % 97), '.');
+    sent += text;
+    slices.push_back(Buffer::take(std::move(text)));
+    slices.push_back({});
+  }
+  std::optional<Result<void>> written;
+  TaskGroup group(env.cores);
+  auto write = pair.client->write(std::move(slices), test::soon(env));
+  group.spawn(keep(std::move(write), written));
+  std::string got;
+  while (got.size() < sent.size()) got += *co_await read_once(*pair.server, test::soon(env));
+  co_await group.join();
+  EXPECT_TRUE(*written);
+  EXPECT_TRUE(got == sent);
+  EXPECT_TRUE(co_await write_text(*pair.server, "answer", test::soon(env)));
+  pair.server->close();
+  EXPECT_EQ(*co_await read_all(env, *pair.client), "answer");
+}
+TYPED_TEST(NetworkContract, ManySlicesArriveInOrderAndThenTheEnd) { this->world.run(send_much(this->world.env())); }
+
+Task<void> read_late(Env& env) {
+  auto pair = co_await connect_pair(env);
+  auto late = co_await read_once(*pair.client, env.clock.now() + 20ms);
+  EXPECT_EQ(code_of(late), ErrorCode::kTimeout);
+  EXPECT_EQ(code_of(co_await read_once(*pair.client, env.clock.now() - 1ms)), ErrorCode::kTimeout);
+  EXPECT_TRUE(co_await write_text(*pair.server, "late", test::soon(env)));
+  EXPECT_FALSE((co_await read_once(*pair.client, test::soon(env)))->empty());
+}
+TYPED_TEST(NetworkContract, AReadPastItsDeadlineFailsAndTheNextOneWorks) {
+  this->world.run(read_late(this->world.env()));
+}
+
+Task<void> write_to_nobody(Env& env) {
+  auto pair = co_await connect_pair(env);
+  auto stuck = co_await write_text(*pair.client, std::string(64 << 20, 'x'), env.clock.now() + 50ms);
+  EXPECT_EQ(code_of(stuck), ErrorCode::kTimeout);
+}
+TYPED_TEST(NetworkContract, AWriteThatNobodyReadsFailsAtItsDeadline) {
+  this->world.run(write_to_nobody(this->world.env()));
+}
+
+Task<void> time_out_one_way(Env& env) {
+  auto pair = co_await connect_pair(env);
+  std::optional<Result<void>> written;
+  TaskGroup group(env.cores);
+  group.spawn(keep(write_text(*pair.client, std::string(32 << 20, 'x'), test::soon(env)), written));
+  auto late = co_await read_once(*pair.client, env.clock.now() + 20ms);
+  EXPECT_EQ(code_of(late), ErrorCode::kTimeout);
+  for (std::size_t got = 0; got < 32 << 20;) {
+    MutableBuffer buffer(1 << 20);
+    got += *co_await pair.server->read(buffer.view(), test::soon(env));
+  }
+  co_await group.join();
+  EXPECT_TRUE(*written);
+}
+TYPED_TEST(NetworkContract, ADeadlineEndsItsOwnDirectionOnly) { this->world.run(time_out_one_way(this->world.env())); }
+
+Task<void> close_while_reading(Env& env) {
+  auto pair = co_await connect_pair(env);
+  std::optional<Result<std::string>> read;
+  TaskGroup group(env.cores);
+  group.spawn(keep(read_once(*pair.client, kForever), read));
+  co_await sleep_until(env.clock, env.clock.now() + 5ms);
+  pair.client->close();
+  co_await group.join();
+  EXPECT_EQ(code_of(*read), ErrorCode::kConnectionClosed);
+  EXPECT_EQ(code_of(co_await write_text(*pair.client, "x", test::soon(env))), ErrorCode::kConnectionClosed);
+  EXPECT_EQ(*co_await read_all(env, *pair.server), "");
+}
+TYPED_TEST(NetworkContract, ClosingEndsWaitingAndTellsTheOtherSide) {
+  this->world.run(close_while_reading(this->world.env()));
+}
+
+Task<void> stop_listening(Env& env) {
+  auto listener = *co_await env.network.listen({"127.0.0.1", 0});
+  auto at = listener->local();
+  EXPECT_EQ(code_of(co_await env.network.listen(at)), ErrorCode::kAlreadyExists);
+  ConnectionPtr none;
+  TaskGroup group(env.cores);
+  group.spawn(accept_into(*listener, none, CoreId{0}));
+  co_await sleep_until(env.clock, env.clock.now() + 5ms);
+  listener->close();
+  co_await group.join();
+  EXPECT_EQ(none, nullptr);
+  EXPECT_EQ(code_of(co_await env.network.connect(at, test::soon(env))), ErrorCode::kUnavailable);
+}
+TYPED_TEST(NetworkContract, AClosedListenerAcceptsNobody) { this->world.run(stop_listening(this->world.env())); }
+
+Task<std::string> echo_there(Env& env, ConnectionPtr connection) {
+  auto text = *co_await read_once(*connection, test::soon(env));
+  (void)co_await write_text(*connection, text + "@" + std::to_string(env.cores.current().value()), test::soon(env));
+  connection->close();
+  co_return text;
+}
+Task<void> accept_for_another_core(Env& env) {
+  auto listener = *co_await env.network.listen({"localhost", 0});
+  ConnectionPtr server;
+  TaskGroup group(env.cores);
+  group.spawn(accept_into(*listener, server, CoreId{1}));
+  auto at = listener->local();
+  at.host = "localhost";
+  auto client = *co_await env.network.connect(at, test::soon(env));
+  co_await group.join();
+  EXPECT_TRUE(co_await write_text(*client, "x", test::soon(env)));
+  auto echo = echo_there(env, std::move(server));
+  EXPECT_EQ(co_await env.cores.on(CoreId{1}, std::move(echo)), "x");
+  EXPECT_EQ(*co_await read_all(env, *client, 1), "x@1");
+}
+TYPED_TEST(NetworkContract, AConnectionLivesOnTheCoreItWasAcceptedFor) {
+  this->world.run(accept_for_another_core(this->world.env()));
+}
+
+}  // namespace
+}  // namespace forelog::env

@@ -1,0 +1,282 @@
+// What only the real world has: threads, a full disk, processes that are killed.
+#include "broker/env/real/real_env.h"
+
+#include "broker/env/real/timer_heap.h"
+#include "broker/env/task_group.h"
+#include "tests/support/worlds.h"
+
+#include <csignal>
+#include <filesystem>
+#include <set>
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace forelog::env {
+namespace {
+
+Slices slices(std::size_t size) { return {Buffer::take(std::string(size, 'x'))}; }
+
+TEST(RealFiles, AFullDeviceIsDiskFull) {
+  test::InReality world;
+  auto full = world.run(world.env().files.open("/dev/full", OpenMode::write));
+  ASSERT_TRUE(full) << full.error().text();
+  auto written = world.run((*full)->write_at(0, slices(10)));
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ErrorCode::kDiskFull);
+  EXPECT_NE(written.error().context.find("/dev/full"), std::string::npos);
+}
+
+TEST(RealFiles, AWriteThatFitsInPartIsContinuedUntilTheDiskRefuses) {
+  test::InReality world;
+  auto& files = world.env().files;
+  ASSERT_TRUE(world.run(files.create_directories(world.directory())));
+  auto file = *world.run(files.open(world.directory() + "/f", OpenMode::create));
+  auto before_signal = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small{1 << 20, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  auto written = world.run(file->write_at(0, slices(3 << 20)));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, before_signal);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ErrorCode::kDiskFull);
+  EXPECT_EQ(*world.run(file->size()), 1 << 20);
+}
+
+Task<std::vector<int>> bounce(Cores& cores, int left) {
+  std::vector<int> seen{cores.current().value()};
+  if (left > 0) {
+    auto next = bounce(cores, left - 1);
+    auto rest = co_await cores.on(CoreId{(cores.current().value() + 1) % cores.count()}, std::move(next));
+    seen.insert(seen.end(), rest.begin(), rest.end());
+  }
+  CHECK(cores.current().value() == seen.front());
+  co_return seen;
+}
+Task<void> bounce_and_count(Cores& cores, int& done) {
+  auto seen = co_await bounce(cores, 20);
+  if (seen.size() == 21) ++done;
+}
+Task<int> bounce_many(Cores& cores) {
+  int done = 0;
+  TaskGroup group(cores);
+  for (int i = 0; i < 50; ++i) group.spawn(bounce_and_count(cores, done));
+  co_await group.join();
+  co_return done;
+}
+
+TEST(Reactors, TasksHopToAnotherCoreAndResumeOnTheirOwn) {
+  test::InReality world;
+  EXPECT_EQ(world.run(bounce_many(world.env().cores)), 50);
+}
+
+struct Note final : Waiter {
+  Note(std::vector<int>& into, int what) : seen(into), name(what) {}
+  void wake() override { seen.push_back(name); }
+  std::vector<int>& seen;
+  int name;
+};
+
+TEST(TimerHeap, WakesInOrderAndForgetsTheCancelled) {
+  TimerHeap heap;
+  std::vector<int> seen;
+  std::vector<Clock::TimerId> ids;
+  for (int i = 0; i < 1000; ++i) {
+    auto at = Instant{} + std::chrono::seconds(i * 7919 % 1000);
+    ids.push_back(heap.add(at, std::make_shared<Note>(seen, i * 7919 % 1000)));
+  }
+  std::vector<int> expected;
+  for (int second = 0; second < 1000; ++second)
+    if (second % 3 != 0) expected.push_back(second);
+  for (int i = 0; i < 1000; ++i)
+    if (i * 7919 % 1000 % 3 == 0) heap.cancel(ids[static_cast<std::size_t>(i)]);
+  EXPECT_EQ(heap.size(), expected.size());
+  EXPECT_EQ(heap.pop_due(Instant{}), nullptr);
+  while (auto next = heap.next()) heap.pop_due(*next)->wake();
+  EXPECT_EQ(seen, expected);
+}
+
+TEST(TimerHeap, AnIdOfAFormerLifeCancelsNobody) {
+  TimerHeap heap;
+  std::vector<int> seen;
+  auto old = heap.add(Instant{} + 1s, std::make_shared<Note>(seen, 1));
+  heap.cancel(old);
+  heap.add(Instant{} + 2s, std::make_shared<Note>(seen, 2));
+  heap.cancel(old);
+  EXPECT_EQ(heap.size(), 1u);
+}
+
+Task<void> sleep_and_note(Clock& clock, Duration delay, int name, std::vector<int>& seen) {
+  co_await sleep_until(clock, clock.now() + delay);
+  seen.push_back(name);
+}
+Task<std::vector<int>> sleep_in_order(Cores& cores) {
+  std::vector<int> seen;
+  TaskGroup group(cores);
+  for (int i : {3, 1, 2}) group.spawn(sleep_and_note(cores.clock(), i * 30ms, i, seen));
+  co_await group.join();
+  co_return seen;
+}
+
+TEST(SystemClock, OneKernelTimerServesAllSleepersInOrder) {
+  test::InReality world;
+  EXPECT_EQ(world.run(sleep_in_order(world.env().cores)), (std::vector<int>{1, 2, 3}));
+}
+
+TEST(SystemRandom, TopicIdsDiffer) {
+  test::InReality world;
+  std::set<std::string> ids;
+  for (int i = 0; i < 1000; ++i) ids.insert(world.env().random.topic_id().text());
+  EXPECT_EQ(ids.size(), 1000u);
+}
+
+TEST(RealEnv, SaysWhatIsWrongWithItsOptions) {
+  test::TemporaryDirectory directory;
+  auto unknown = RealEnv::open({.data_directory = directory / "data", .archive_url = "ftp://x/y"});
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, ErrorCode::kInvalidSetting);
+  EXPECT_NE(unknown.error().context.find("ftp://x/y"), std::string::npos);
+  EXPECT_FALSE(RealEnv::open({.data_directory = directory / "data", .archive_url = "file:relative"}));
+  auto first = RealEnv::open({.data_directory = directory / "data"});
+  ASSERT_TRUE(first);
+  EXPECT_EQ((*first)->env().archive, nullptr);
+  auto second = RealEnv::open({.data_directory = directory / "data"});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kIo);
+}
+
+Task<bool> wait_a_bit(Event& event, Deadline deadline) { co_return co_await event.wait(deadline); }
+Task<void> never_ends(Env& env, std::string path) {
+  Event event(env.clock);
+  auto file = co_await env.files.open(path, OpenMode::create);
+  auto listener = co_await env.network.listen({"127.0.0.1", 0});
+  auto connection = co_await env.network.connect((*listener)->local(), kForever);
+  MutableBuffer buffer(10);
+  auto read = co_await (*connection)->read(buffer.view(), env.clock.now() + 1h);
+}
+
+TEST(RealEnv, StopsWithTasksThatNobodyJoined) {
+  test::InReality world;
+  ASSERT_TRUE(world.run(world.env().files.create_directories(world.directory())));
+  for (int core : {0, 1}) world.env().cores.spawn(CoreId{core}, never_ends(world.env(), world.directory() + "/f"));
+  Event event(world.env().clock);
+  EXPECT_FALSE(world.run(wait_a_bit(event, world.env().clock.now() + 20ms)));
+}
+
+Task<void> get_one(Env& env, int& done) {
+  auto ignore = [](Buffer) {};
+  auto got = co_await env.archive->get_range("k", 0, 1, ignore, test::soon(env));
+  if (got) ++done;
+}
+class OneByte : public ObjectContent {
+ public:
+  Bytes size() const override { return 1; }
+  Task<Result<Buffer>> read(Bytes, Bytes) override { co_return Buffer::view_of_static("x"); }
+};
+Task<int> get_fifty(Env& env) {
+  OneByte content;
+  auto put = co_await env.archive->put("k", content, test::soon(env));
+  int done = 0;
+  TaskGroup group(env.cores);
+  for (int i = 0; i < 50; ++i) group.spawn(get_one(env, done));
+  co_await group.join();
+  auto late = co_await env.archive->head("k", env.clock.now() + 10ms);
+  EXPECT_EQ(late.error().code, ErrorCode::kTimeout);
+  co_return done;
+}
+
+TEST(DirectoryObjectStore, RequestsWaitOutTheFirstByteDelayBesideEachOther) {
+  test::TemporaryDirectory directory;
+  auto real = *RealEnv::open({.data_directory = directory / "data",
+                              .archive_url = "file:" + (directory / "archive"),
+                              .archive_first_byte_delay = 100ms,
+                              .archive_threads = 1});
+  ASSERT_TRUE(real->start());
+  auto& clock = real->env().clock;
+  auto begun = clock.now();
+  EXPECT_EQ(real->run(get_fifty(real->env())), 50);
+  auto took = clock.now() - begun;
+  EXPECT_GE(took, 200ms);
+  EXPECT_LT(took, 4s);  // one after another they would need five seconds
+}
+
+TEST(DirectoryObjectStore, WhileItsDirectoryIsGoneNothingIsMissingAndNothingIsMade) {
+  test::TemporaryDirectory directory;
+  auto archive = directory / "archive";
+  auto real = *RealEnv::open({.data_directory = directory / "data", .archive_url = "file:" + archive});
+  ASSERT_TRUE(real->start());
+  auto& env = real->env();
+  std::filesystem::remove_all(archive);
+  OneByte content;
+  EXPECT_EQ(real->run(env.archive->put("a/k", content, test::soon(env))).error().code, ErrorCode::kArchiveUnavailable);
+  EXPECT_EQ(real->run(env.archive->head("a/k", test::soon(env))).error().code, ErrorCode::kArchiveUnavailable);
+  EXPECT_EQ(real->run(env.archive->remove("a/k", test::soon(env))).error().code, ErrorCode::kArchiveUnavailable);
+  EXPECT_EQ(real->run(env.archive->list("", "", 9, test::soon(env))).error().code, ErrorCode::kArchiveUnavailable);
+  EXPECT_FALSE(std::filesystem::exists(archive));
+}
+
+// Tells its parent when half of it has been read, and then waits to be killed.
+class HangsHalfway final : public ObjectContent {
+ public:
+  explicit HangsHalfway(int tell) : tell_(tell) {}
+  Bytes size() const override { return 4_MiB; }
+  Task<Result<Buffer>> read(Bytes from, Bytes size) override {
+    if (from >= 2_MiB) {
+      CHECK(::write(tell_, "x", 1) == 1);
+      ::pause();
+    }
+    co_return Buffer::take(std::string(static_cast<std::size_t>(size), 'n'));
+  }
+
+ private:
+  int tell_;
+};
+
+void put_until_killed(const RealEnvOptions& options, int tell) {
+  auto real = *RealEnv::open(options);
+  CHECK(real->start().has_value());
+  HangsHalfway content(tell);
+  (void)real->run(real->env().archive->put("a/k", content, kForever));
+}
+
+TEST(DirectoryObjectStore, APutThatIsKilledLeavesTheOldObjectAndNoRest) {
+  test::TemporaryDirectory directory;
+  RealEnvOptions options{.data_directory = directory / "data", .archive_url = "file:" + (directory / "archive")};
+  {
+    auto real = *RealEnv::open(options);
+    ASSERT_TRUE(real->start());
+    OneByte old;
+    ASSERT_TRUE(real->run(real->env().archive->put("a/k", old, test::soon(real->env()))));
+  }
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  auto child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    put_until_killed(options, pipe[1]);
+    ::_exit(1);
+  }
+  char told = 0;
+  ASSERT_EQ(::read(pipe[0], &told, 1), 1);
+  ASSERT_EQ(::kill(child, SIGKILL), 0);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  ::close(pipe[0]);
+  ::close(pipe[1]);
+  EXPECT_FALSE(std::filesystem::is_empty(directory / "archive/.uploading"));
+
+  auto real = *RealEnv::open(options);
+  ASSERT_TRUE(real->start());
+  auto& env = real->env();
+  auto listed = *real->run(env.archive->list("", "", 9, test::soon(env)));
+  ASSERT_EQ(listed.size(), 1u);
+  EXPECT_EQ(listed[0].key, "a/k");
+  EXPECT_EQ(listed[0].size, 1);
+  EXPECT_TRUE(std::filesystem::is_empty(directory / "archive/.uploading"));
+}
+
+}  // namespace
+}  // namespace forelog::env
