@@ -67,6 +67,7 @@ class Group {
   const std::optional<std::string>& protocol() const { return protocol_; }
   const std::optional<MemberId>& leader() const { return leader_; }
   const std::map<MemberId, Member>& members() const { return members_; }
+  Duration rebalance_timeout() const;  // the longest of its members
   bool has_pending_members() const { return !pending_.empty(); }
   // Since when the group has been in its state; none if the log did not say.
   std::optional<WallTime> state_since() const { return state_since_; }
@@ -117,7 +118,6 @@ class Group {
   bool is_exempt_from_expiry(const Member& member) const;
   std::string choose_protocol() const;
   std::optional<std::set<std::string>> topics_of_members() const;
-  Duration rebalance_timeout() const;
 
   void enter(GroupState state, Moment at);
   void persist(Write write, GroupSnapshot snapshot);

@@ -1,0 +1,58 @@
+// offsets.h: the committed offsets of one group.
+//
+// Pure: the caller passes the time. What stands here is durable; commits on their way are only marked.
+#pragma once
+
+#include "broker/groups/group.h"
+
+#include <vector>
+
+namespace forelog::groups {
+
+struct TopicPartition {
+  TopicName topic;
+  PartitionId partition;
+  friend auto operator<=>(const TopicPartition&, const TopicPartition&) = default;
+};
+
+struct CommittedOffset {
+  Offset offset = kNoOffset;
+  Epoch leader_epoch = kNoEpoch;  // of the last record consumed
+  std::string metadata{};         // the client's own; comes back as it went in
+  WallTime committed{};
+  std::optional<WallTime> expires{};  // set by clients of before v5; else the broker's retention decides
+  friend bool operator==(const CommittedOffset&, const CommittedOffset&) = default;
+};
+
+class Offsets {
+ public:
+  // Takes a commit whose record stands at `logged` in the group's log. One logged later stays.
+  void put(const TopicPartition& partition, CommittedOffset committed, Offset logged);
+  // Carries out a tombstone at `logged`; a commit logged later stays.
+  void forget(const TopicPartition& partition, Offset logged);
+
+  const CommittedOffset* find(const TopicPartition& partition) const;  // null: none
+  std::map<TopicPartition, CommittedOffset> all() const;
+  std::vector<TopicPartition> partitions() const;  // also those whose first commit is being written
+  bool empty() const { return offsets_.empty() && in_flight_.empty(); }
+  std::size_t size() const { return offsets_.size(); }
+
+  // A commit is being written: until it is done, the partition's offset does not expire.
+  void begin_commit(const TopicPartition& partition) { ++in_flight_[partition]; }
+  void end_commit(const TopicPartition& partition);
+
+  // What may be forgotten at `now` (KIP-211). Without members, all that the group has had, `retention` after the last
+  // member left; offsets of a consumer that never joined, `retention` after their commit; in a stable group of
+  // consumers those of topics that nobody subscribes to any more.
+  std::vector<TopicPartition> expired(const Group& group, WallTime now, Duration retention) const;
+
+ private:
+  struct Entry {
+    CommittedOffset committed;
+    Offset logged;
+  };
+  std::map<TopicPartition, Entry> offsets_;
+  std::map<TopicPartition, int> in_flight_;
+};
+
+}  // namespace forelog::groups
