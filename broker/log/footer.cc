@@ -160,11 +160,15 @@ Bytes Footer::position_for(Offset offset) const {
   return after == index.begin() ? 0 : Bytes{std::prev(after)->position};
 }
 
-std::optional<Bytes> Footer::position_for_time(std::int64_t timestamp) const {
-  if (size == 0 || max_timestamp < timestamp) return std::nullopt;
+std::optional<IndexEntry> Footer::entry_for_time(std::int64_t timestamp) const {
   auto at = std::lower_bound(index.begin(), index.end(), timestamp,
                              [](const IndexEntry& entry, std::int64_t t) { return entry.max_timestamp < t; });
-  return at == index.end() ? std::nullopt : std::optional(Bytes{at->position});
+  return at == index.end() ? std::nullopt : std::optional(*at);
+}
+
+std::optional<Bytes> Footer::position_for_time(std::int64_t timestamp) const {
+  auto entry = entry_for_time(timestamp);
+  return entry ? std::optional(Bytes{entry->position}) : std::nullopt;
 }
 
 std::uint32_t Footer::block_crc(std::uint32_t block) const {

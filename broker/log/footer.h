@@ -52,7 +52,9 @@ struct Footer {
 
   // Position of a batch that begins at or before `offset` (below the shard's base: 0).
   Bytes position_for(Offset offset) const;
-  // Position from which on the first batch with a timestamp of at least `timestamp` is found; nothing if there is none.
+  // The index entry, or the position, from which on the first batch with a timestamp of at least `timestamp` is found;
+  // nothing if there is none.
+  std::optional<IndexEntry> entry_for_time(std::int64_t timestamp) const;
   std::optional<Bytes> position_for_time(std::int64_t timestamp) const;
   std::uint32_t block_crc(std::uint32_t block) const;  // CHECKs that the shard has this block
   std::uint32_t block_count() const { return static_cast<std::uint32_t>(block_crcs.size()); }

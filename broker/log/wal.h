@@ -71,6 +71,9 @@ class Wal {
   // Everything of `partition` up to `lsn` is in its segments, synced: no need to keep it here.
   void release(PartitionKey partition, Lsn lsn);
 
+  // The partition is deleted: nothing of it needs to be kept, now or ever.
+  void forget(PartitionKey partition);
+
   // Clients are told on the core they attach from, and only while they live.
   void attach(PartitionKey partition, std::weak_ptr<WalClient> client);
   void detach(PartitionKey partition);

@@ -1,0 +1,154 @@
+// Reads: memory first, then the segment.
+#include "broker/log/local_log_impl.h"
+
+#include <algorithm>
+
+namespace forelog::log {
+namespace {
+
+constexpr Bytes kReadMin = 64_KiB;
+constexpr Bytes kScanSize = 1_MiB;     // of one read while looking for a timestamp
+constexpr Bytes kOpenedMax = 256_MiB;  // of one batch, opened to find a timestamp
+constexpr std::size_t kFootersKept = 2;
+
+LogRead nothing_at(Offset offset) {
+  LogRead out;
+  out.start = out.end = offset;
+  return out;
+}
+
+}  // namespace
+
+Offset LocalLog::Impl::local_start() const {
+  auto start = end;
+  for (auto at = chain.shards().rbegin(); at != chain.shards().rend() && at->local; ++at) start = at->base;
+  return std::max(start, state.log_start);
+}
+
+std::optional<LogRead> LocalLog::Impl::try_read(Offset from, Offset limit, Bytes size_max, bool at_least_one) {
+  if (from < state.log_start || from > end) return std::nullopt;
+  if (from >= std::min(limit, end)) return nothing_at(from);
+  auto run = tail.read(from, limit, size_max, at_least_one);
+  if (!run) return std::nullopt;
+  context.metrics.memory_reads.add();
+  return LogRead{std::move(run->bytes), run->start, run->end, true};
+}
+
+Task<Result<LogRead>> LocalLog::Impl::read(Offset from, Offset limit, Bytes size_max, bool at_least_one) {
+  if (auto ready = try_read(from, limit, size_max, at_least_one)) co_return *std::move(ready);
+  const auto* shard = chain.find(from);
+  if (from < state.log_start || !shard || !shard->local) {
+    co_return fail(ErrorCode::kOffsetOutOfRange, partition.text() + ": " + std::to_string(from.value()) +
+                                                     " is not in [" + std::to_string(local_start().value()) + ", " +
+                                                     std::to_string(end.value()) + "]");
+  }
+  context.metrics.file_reads.add();
+  co_return co_await read_file(*shard, from, limit, size_max, at_least_one);
+}
+
+Task<Result<LogRead>> LocalLog::Impl::read_file(ShardDescriptor shard, Offset from, Offset limit, Bytes size_max,
+                                                bool at_least_one) {
+  auto id = chain.id_of(shard);
+  // What the tail has dropped is written; of a growing shard no more than that may be read.
+  Bytes position = 0;
+  Bytes available = shard.size;
+  if (auto* still_growing = growing_at(shard.base)) {
+    position = still_growing->builder.so_far().position_for(from);
+    available = still_growing->written;
+  } else {
+    auto footer = CO_TRY(co_await footer_of(id));
+    position = footer->position_for(from);
+  }
+  auto file = CO_TRY(co_await file_to_read(id));
+  auto wanted = std::max(std::min<Bytes>(size_max, kExtentSizeMax) + kIndexInterval, kReadMin);
+  while (position < available) {
+    auto bytes = CO_TRY(co_await file->read_at(position, std::min(wanted, available - position)));
+    auto run = take_batches({std::move(bytes)}, from, limit, size_max, at_least_one);
+    if (!run) co_return fail(ErrorCode::kCorruptFile, path_of(id) + ": " + run.error().context);
+    bool cut_short = run->bytes.empty() && run->needed > 0;
+    if (!cut_short) co_return LogRead{std::move(run->bytes), run->start, run->end, false};
+    // The batch with `from` begins further on, or is longer than what was read.
+    position += static_cast<Bytes>(run->skipped);
+    wanted = std::max(wanted, static_cast<Bytes>(run->needed));
+    if (position + static_cast<Bytes>(run->needed) > available) {
+      co_return fail(ErrorCode::kCorruptFile, path_of(id) + ": a batch is cut off at " + std::to_string(position));
+    }
+  }
+  co_return nothing_at(from);
+}
+
+Task<Result<env::FilePtr>> LocalLog::Impl::file_to_read(ShardId shard) {
+  read_file_used = context.env.clock.now();
+  if (read_file_handle && read_file_handle->first == shard) co_return read_file_handle->second;
+  auto file = CO_TRY(co_await context.env.files.open(path_of(shard), env::OpenMode::read));
+  read_file_handle.emplace(shard, file);
+  co_return file;
+}
+
+Task<Result<std::shared_ptr<const Footer>>> LocalLog::Impl::footer_of(ShardId shard) {
+  auto at = std::find_if(footers.begin(), footers.end(), [&](const auto& footer) { return footer->shard == shard; });
+  if (at != footers.end()) co_return *at;
+  auto loaded = CO_TRY(co_await context.catalog.footer(shard));
+  auto footer = std::make_shared<const Footer>(std::move(loaded));
+  if (footers.size() >= kFootersKept) footers.erase(footers.begin());
+  footers.push_back(footer);
+  co_return footer;
+}
+
+Task<Result<std::optional<TimestampedOffset>>> LocalLog::Impl::find_by_time(std::int64_t timestamp, Offset limit) {
+  auto from = local_start();
+  auto shards = chain.shards();  // a copy: the chain may change while we read
+  for (const auto& shard : shards) {
+    if (shard.end <= from || shard.base >= limit || shard.max_timestamp < timestamp) continue;
+    auto found = CO_TRY(co_await find_by_time_in(shard, timestamp, limit));
+    if (found) co_return found;
+  }
+  co_return std::nullopt;
+}
+
+Task<Result<std::optional<TimestampedOffset>>> LocalLog::Impl::find_by_time_in(ShardDescriptor shard,
+                                                                               std::int64_t timestamp, Offset limit) {
+  std::optional<IndexEntry> entry;
+  if (auto* still_growing = growing_at(shard.base)) {
+    entry = still_growing->builder.so_far().entry_for_time(timestamp);
+  } else {
+    auto footer = CO_TRY(co_await footer_of(chain.id_of(shard)));
+    entry = footer->entry_for_time(timestamp);
+  }
+  if (!entry) co_return std::nullopt;
+  auto from = std::max(shard.base + entry->offset_delta, local_start());
+  auto end_max = std::min(limit, shard.end);
+  while (from < end_max) {
+    auto read_now = CO_TRY(co_await read(from, end_max, kScanSize, true));
+    if (read_now.empty()) break;
+    Result<std::optional<TimestampedOffset>> found = std::nullopt;
+    auto walked = for_each_batch(read_now.batches, [&](BatchView batch) {
+      if (batch.max_timestamp() < timestamp) return true;
+      found = log::find_by_time(batch, timestamp, kOpenedMax);
+      return found.has_value() && (!found->has_value() || (*found)->offset < from);
+    });
+    CO_TRY(std::move(walked));
+    auto match = CO_TRY(std::move(found));
+    // A record below where we started may come first in its batch; one at or above the limit is not there yet.
+    if (match && match->offset >= from) co_return match->offset < end_max ? match : std::nullopt;
+    from = read_now.end;
+  }
+  co_return std::nullopt;
+}
+
+Task<Result<TimestampedOffset>> LocalLog::max_timestamp(Offset limit) {
+  auto self = impl_;
+  auto shards = self->chain.shards();
+  // The shard with the largest timestamp first; of equal ones the oldest.
+  std::sort(shards.begin(), shards.end(), [](const auto& a, const auto& b) {
+    return a.max_timestamp != b.max_timestamp ? a.max_timestamp > b.max_timestamp : a.base < b.base;
+  });
+  for (const auto& shard : shards) {
+    if (!shard.local || shard.max_timestamp < 0 || shard.base >= limit) continue;
+    auto found = CO_TRY(co_await self->find_by_time_in(shard, shard.max_timestamp, limit));
+    if (found) co_return *found;
+  }
+  co_return TimestampedOffset{};
+}
+
+}  // namespace forelog::log
