@@ -1,0 +1,397 @@
+#include "broker/replication/archiver.h"
+
+#include "broker/archive/archive_source.h"
+#include "broker/archive/shard_object.h"
+#include "broker/log/batch_builder.h"
+#include "broker/log/recovery.h"
+#include "tests/support/run_task.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+namespace forelog::replication {
+namespace {
+
+using test::run;
+
+const PartitionKey kPartition{TopicId{{9}}, PartitionId{3}};
+
+std::string value_of(std::int64_t offset) { return std::string(700, static_cast<char>('a' + offset % 26)); }
+
+Buffer batch(std::int64_t timestamp, std::int64_t offset) {
+  log::BatchBuilder builder;
+  builder.add(timestamp, std::nullopt, value_of(offset));
+  return std::move(builder).build();
+}
+
+log::TopicSettings archived_topic() {
+  log::TopicSettings settings;
+  settings.remote_storage = true;
+  settings.retention = -1ms;
+  settings.segment_bytes = 1_MiB;
+  return settings;
+}
+
+// What a broker has in memory: gone after a crash.
+struct Life {
+  Life(env::Env& e, log::TopicSettings topic_settings)
+      : env(e),
+        topic(std::move(topic_settings)),
+        wal(env, {.directory = "wal"}, registry),
+        catalog(env.local),
+        tails(16_MiB),
+        log_metrics(registry),
+        context{env, wal, catalog, tails, log_metrics, "data"},
+        footers({env.cores, env.clock, env.random, *env.archive, catalog, registry}, "forelog", 1_MiB, 2s, 200ms),
+        source({env.cores, env.clock, env.random, *env.archive, footers, registry}, {}),
+        cache({env.cores, env.clock, source, registry}, {}, 16_MiB),
+        archiver_metrics(registry),
+        archiver_context{env, &footers, &cache, archiver_metrics, {.retry_backoff_max = 2s}},
+        archived(kPartition, cache, footers, env.clock) {}
+
+  Task<void> open(Epoch epoch) {
+    auto replayed = co_await log::replay_wal(env, "wal", "data");
+    CHECK(replayed.has_value());
+    auto started = co_await wal.start(replayed->next);
+    CHECK(started.has_value());
+    auto opened = co_await log::LocalLog::open(context, kPartition, topic, nullptr);
+    CHECK(opened.has_value());
+    log = *std::move(opened);
+    archiver.emplace(archiver_context, *log, archived);
+    archiver->start(epoch);
+  }
+  Task<void> close() {
+    co_await archiver->stop();
+    archiver.reset();
+    co_await cache.stop();
+    co_await source.stop();
+    co_await footers.stop();
+    (void)co_await log->close();
+    co_await wal.stop(env.clock.now() + 1s);
+  }
+  // Shards of two records each.
+  Task<void> produce(int shards) {
+    for (int i = 0; i < shards; ++i) {
+      for (int j = 0; j < 2; ++j) {
+        auto offset = log->end().value();
+        auto timestamp = to_ms(env.clock.wall());
+        CHECK(log->append(batch(timestamp, offset), Epoch(1), env.clock.wall()).has_value());
+      }
+      log->cut(env.clock.wall());
+    }
+    auto durable = co_await log->wait_durable(log->end(), env.clock.now() + 60s);
+    CHECK(durable.has_value());
+    auto sealed = co_await log->seal_up_to(log->end());
+    CHECK(sealed.has_value());
+    archiver->wake();
+  }
+
+  env::Env& env;
+  log::TopicSettings topic;
+  MetricsRegistry registry;
+  log::Wal wal;
+  log::Catalog catalog;
+  log::TailBudget tails;
+  log::LogMetrics log_metrics;
+  log::LogContext context;
+  archive::FooterCache footers;
+  archive::ArchiveSource source;
+  cache::BlockCache cache;
+  ArchiverMetrics archiver_metrics;
+  Archiver::Context archiver_context;
+  archive::ArchivedLog archived;
+  std::unique_ptr<log::LocalLog> log;
+  std::optional<Archiver> archiver;
+};
+
+Task<void> read_archived(Life& life, Offset from, std::string& values, Deadline deadline) {
+  auto landed = std::make_shared<Event>(life.env.clock);
+  for (auto at = from; at < life.archived.end() && life.env.clock.now() < deadline;) {
+    auto read = life.archived.try_read({.from = at, .limit = life.archived.end(), .size_max = 1_MiB}, landed);
+    if (!read) {
+      co_await sleep_until(life.env.clock, life.env.clock.now() + 300ms);
+      continue;
+    }
+    auto visit = [&](log::BatchView view) {
+      auto records = log::Records::open(view, 1_MiB);
+      log::Record record;
+      while (*records->next(record)) values += as_text(*record.value).substr(0, 1);
+      return true;
+    };
+    CHECK(log::for_each_batch(read->batches, visit).has_value());
+    at = read->end;
+    if (read->waiting) co_await landed->wait(deadline);
+  }
+}
+
+class ArchiverTest : public testing::Test {
+ protected:
+  void begin(log::TopicSettings settings = archived_topic(), Epoch epoch = Epoch(1)) {
+    life = std::make_shared<Life>(machine().env(), std::move(settings));
+    run(world, machine(), life->open(epoch));
+  }
+  void end() {
+    run(world, machine(), life->close());
+    life.reset();
+  }
+  void crash() {
+    world.crash(machine());
+    env::abandon(std::exchange(life, nullptr));
+    world.restart(machine());
+  }
+  void TearDown() override {
+    if (life) end();
+  }
+  void produce(int shards) { run(world, machine(), life->produce(shards)); }
+  bool all_archived() { return life->archived.end() == life->log->end() && life->log->sealed().empty(); }
+  void settle() { ASSERT_TRUE(world.run_until([&] { return all_archived(); }, 600s)); }
+
+  env::SimulatedMachine& machine() { return *machine_; }
+  std::vector<std::string> keys(std::string_view part = "") {
+    std::vector<std::string> out;
+    for (const auto& [key, bytes] : world.objects()) {
+      if (key.find(part) != std::string::npos) out.push_back(key);
+    }
+    return out;
+  }
+  std::vector<std::string> expected_keys() {
+    std::vector<std::string> out;
+    for (const auto& shard : life->archived.shards()) {
+      out.push_back(archive::object_key("forelog", {kPartition, shard.base, shard.generation}));
+    }
+    return out;
+  }
+  cluster::ChainRecord record() {
+    auto znode = run(world, machine(), machine().env().metadata.get(cluster::chain_path(kPartition)));
+    return *cluster::decode_chain_record(kPartition, znode->data);
+  }
+  void expect_all_readable(Offset from) {
+    std::string values;
+    run(world, machine(), read_archived(*life, from, values, world.now() + 60s));
+    std::string expected;
+    for (auto offset = from; offset < life->archived.end(); ++offset) expected += value_of(offset.value())[0];
+    EXPECT_EQ(values, expected);
+  }
+
+  env::SimulatedWorld world{3};
+  env::SimulatedMachine* machine_ = &world.machine();
+  std::shared_ptr<Life> life;
+};
+
+TEST_F(ArchiverTest, SealedShardsComeIntoTheArchiveAndAreReadFromThere) {
+  begin();
+  produce(5);
+  settle();
+  EXPECT_EQ(life->archived.end(), Offset(10));
+  EXPECT_EQ(keys(), expected_keys());
+  EXPECT_EQ(record().shards.size(), 5U);
+  EXPECT_EQ(life->archiver_metrics.waiting_shards.value(), 0);
+  expect_all_readable(Offset(0));
+}
+
+TEST_F(ArchiverTest, ATopicWithoutRemoteStorageStaysLocal) {
+  auto settings = archived_topic();
+  settings.remote_storage = false;
+  begin(settings);
+  produce(3);
+  world.run_for(20s);
+  EXPECT_TRUE(world.objects().empty());
+  EXPECT_TRUE(life->archived.empty());
+}
+
+TEST_F(ArchiverTest, ArchivingWaitsForAnArchiveThatIsAwayAndResumesByItself) {
+  begin();
+  machine().faults().archive_outage = true;
+  produce(3);
+  world.run_for(30s);
+  EXPECT_TRUE(life->archived.empty());
+  EXPECT_EQ(life->archiver_metrics.waiting_shards.value(), 3);
+  EXPECT_LT(machine().archive().traffic().puts, 40U);
+  machine().faults().archive_outage = false;
+  ASSERT_TRUE(world.run_until([&] { return all_archived(); }, 10s));
+}
+
+TEST_F(ArchiverTest, BadLuckWithEveryStoreDelaysAndBreaksNothing) {
+  begin();
+  auto& faults = machine().faults();
+  faults.archive_failure_rate = faults.archive_break_rate = 0.2;
+  faults.archive_wrong_bytes_rate = 0.1;
+  faults.metadata_failure_rate = 0.2;
+  produce(20);
+  settle();
+  faults = {};
+  EXPECT_EQ(keys(), expected_keys());
+  expect_all_readable(Offset(0));
+}
+
+TEST_F(ArchiverTest, LocalBytesGoByTheirOwnRetentionAndStayReadable) {
+  auto settings = archived_topic();
+  settings.local_retention = 10s;
+  begin(settings);
+  produce(4);
+  settle();
+  EXPECT_EQ(life->log->local_start(), Offset(0));
+  world.run_for(30s);
+  EXPECT_EQ(life->log->local_start(), Offset(8));
+  EXPECT_EQ(life->log->log_start(), Offset(0));
+  expect_all_readable(Offset(0));
+}
+
+TEST_F(ArchiverTest, RetentionRemovesShardsWhereverTheyLie) {
+  auto settings = archived_topic();
+  settings.retention = 60s;
+  settings.local_retention = 1s;
+  begin(settings);
+  produce(3);
+  settle();
+  world.run_for(40s);
+  produce(2);
+  settle();
+  world.run_for(30s);
+  EXPECT_EQ(life->log->log_start(), Offset(6));
+  EXPECT_EQ(life->archived.start(), Offset(6));
+  EXPECT_EQ(keys(), expected_keys());
+  EXPECT_EQ(record().log_start, Offset(6));
+  EXPECT_EQ(record().shards.size(), 2U);
+}
+
+TEST_F(ArchiverTest, ObjectsThatCouldNotBeDeletedAreDeletedLater) {
+  auto settings = archived_topic();
+  settings.retention = 20s;
+  begin(settings);
+  produce(3);
+  settle();
+  machine().faults().archive_outage = true;
+  world.run_for(40s);
+  EXPECT_EQ(life->log->log_start(), Offset(6));
+  EXPECT_EQ(keys().size(), 3U);
+  machine().faults().archive_outage = false;
+  ASSERT_TRUE(world.run_until([&] { return keys().empty(); }, 20s));
+}
+
+TEST_F(ArchiverTest, DeletedRecordsLeaveChainAndArchive) {
+  begin();
+  produce(4);
+  settle();
+  auto removed = run(world, machine(), life->log->set_log_start(Offset(5)));
+  ASSERT_TRUE(removed);
+  life->archiver->wake();
+  world.run_for(2s);
+  EXPECT_EQ(life->archived.start(), Offset(4));
+  EXPECT_EQ(keys(), expected_keys());
+  EXPECT_EQ(record().shards.size(), 2U);
+}
+
+TEST_F(ArchiverTest, ALongChainSpillsIntoManifestsAndIsFoundByABrokerThatKnowsNothing) {
+  begin();
+  for (int i = 0; i < 6; ++i) {
+    produce(100);
+    settle();
+  }
+  EXPECT_LE(record().shards.size(), static_cast<std::size_t>(kChainRecordShardsMax));
+  EXPECT_FALSE(record().manifest.empty());
+  EXPECT_EQ(keys("manifest").size(), 1U);
+  EXPECT_EQ(keys().size(), 601U);
+  end();
+  auto& other = world.machine();
+  machine_ = &other;
+  begin(archived_topic(), Epoch(2));
+  ASSERT_TRUE(world.run_until([&] { return life->archived.end() == Offset(1200); }, 10s));
+  EXPECT_EQ(life->archived.start(), Offset(0));
+  EXPECT_EQ(life->log->end(), Offset(1200));
+  expect_all_readable(Offset(1100));
+  expect_all_readable(Offset(0));
+}
+
+TEST_F(ArchiverTest, RetentionReachesIntoManifestsAndDeletesThemAtLast) {
+  auto settings = archived_topic();
+  begin(settings);
+  produce(300);
+  settle();
+  ASSERT_EQ(keys("manifest").size(), 1U);
+  ASSERT_TRUE(run(world, machine(), life->log->set_log_start(Offset(100))));
+  life->archiver->wake();
+  world.run_for(10s);
+  EXPECT_EQ(keys().size(), 251U);
+  EXPECT_EQ(life->archived.start(), Offset(100));
+  ASSERT_TRUE(run(world, machine(), life->log->set_log_start(Offset(590))));
+  life->archiver->wake();
+  world.run_for(20s);
+  EXPECT_EQ(keys(), expected_keys());
+  EXPECT_EQ(record().manifest, "");
+}
+
+TEST_F(ArchiverTest, AnOldLeaderWritesNothing) {
+  begin(archived_topic(), Epoch(5));
+  produce(1);
+  settle();
+  end();
+  machine_ = &world.machine();
+  begin(archived_topic(), Epoch(4));
+  world.run_for(5s);
+  EXPECT_EQ(record().leader_epoch, Epoch(5));
+  EXPECT_GT(life->archiver_metrics.failures.value(), 0);
+}
+
+TEST_F(ArchiverTest, AccessIsCountedAcrossRestarts) {
+  begin();
+  produce(2);
+  settle();
+  archive::ColdRead read;
+  read.start = Offset(0);
+  read.shard = {kPartition, Offset(0), Generation(0)};
+  read.from_archive = 100;
+  for (int i = 0; i < 3; ++i) life->archived.note_access(read, machine().env().clock.wall());
+  produce(1);
+  settle();
+  end();
+  EXPECT_EQ(record().shards[0].descriptor().access.reads, 3);
+  begin();
+  world.run_for(2s);
+  EXPECT_EQ(life->archived.shards()[0].access.reads, 3);
+}
+
+TEST_F(ArchiverTest, APartitionWhoseTopicIsGoneLeavesNothing) {
+  begin();
+  produce(300);
+  settle();
+  end();
+  auto& env = machine().env();
+  ASSERT_TRUE(run(world, machine(), remove_archived_partition(env, "forelog", kPartition, world.now() + 600s)));
+  EXPECT_TRUE(world.objects().empty());
+  EXPECT_FALSE(run(world, machine(), env.metadata.get(cluster::chain_path(kPartition))));
+  EXPECT_TRUE(run(world, machine(), remove_archived_partition(env, "forelog", kPartition, world.now() + 600s)));
+}
+
+// A crash at any moment, then another life: everything acknowledged is archived once, nothing is left over.
+class ArchiverCrash : public ArchiverTest, public testing::WithParamInterface<int> {};
+
+TEST_P(ArchiverCrash, EveryStepMayBeTheLast) {
+  auto settings = archived_topic();
+  settings.local_retention = 1s;
+  begin(settings);
+  produce(3);
+  settle();
+  machine().faults().archive = {10ms, 10ms};
+  produce(4);
+  ASSERT_TRUE(run(world, machine(), life->log->set_log_start(Offset(3))));
+  life->archiver->wake();
+  world.run_for(GetParam() * 4ms);
+  crash();
+  begin(settings, Epoch(2));
+  EXPECT_EQ(life->log->end(), Offset(14));
+  settle();
+  world.run_for(20s);
+  EXPECT_EQ(keys(), expected_keys());
+  EXPECT_EQ(life->log->log_start(), Offset(3));
+  EXPECT_EQ(life->archived.start(), Offset(2));
+  EXPECT_EQ(record().shards.size(), 6U);
+  EXPECT_EQ(life->log->local_start(), Offset(14));
+  expect_all_readable(Offset(3));
+}
+
+INSTANTIATE_TEST_SUITE_P(Moments, ArchiverCrash, testing::Range(0, 60));
+
+}  // namespace
+}  // namespace forelog::replication
