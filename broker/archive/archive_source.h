@@ -2,8 +2,8 @@
 //
 // An extent is one ranged GET; bytes are cut into blocks, verified and handed out while they arrive. A failed or
 // corrupt answer is asked for again, from the first block still missing, with pauses that double and jitter. An answer
-// slower than 95 % of those before is asked for a second time when somebody waits for it; whichever block comes first
-// counts.
+// that takes half longer than 95 % of those before did is asked for a second time when somebody waits for it; whichever
+// block comes first counts.
 #pragma once
 
 #include "broker/archive/footer_cache.h"

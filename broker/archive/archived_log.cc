@@ -320,6 +320,15 @@ Task<Result<std::vector<cache::BlockRange>>> ArchivedLog::resolve(Offset from, O
   co_return ranges;
 }
 
+void ArchivedLog::note_access(const ColdRead& read, WallTime now) {
+  const auto* found = read.size() == 0 ? nullptr : find(read.start);
+  if (found == nullptr || id_of(*found) != read.shard) return;
+  auto& access = shards_[static_cast<std::size_t>(found - shards_.data())].access;
+  ++access.reads;
+  access.bytes += read.size();
+  access.last_read_ms = to_ms(now);
+}
+
 std::optional<ArchivedLog::EpochEnd> ArchivedLog::epoch_end(Epoch epoch) const {
   std::optional<EpochEnd> result;
   for (const auto& shard : shards_) {

@@ -48,8 +48,8 @@ class ArchivedLog {
  public:
   ArchivedLog(PartitionKey partition, cache::BlockCache& cache, FooterCache& footers, env::Clock& clock);
 
-  // What is archived now, in order and without a gap; readers of shards that are gone meet OffsetOutOfRange from here
-  // on.
+  // What is archived now, in order and without a gap; access summaries are taken over as they are. Readers of shards
+  // that are gone meet OffsetOutOfRange from here on.
   void set_shards(std::vector<log::ShardDescriptor> shards);
   const std::vector<log::ShardDescriptor>& shards() const { return shards_; }
   bool empty() const { return shards_.empty(); }
@@ -76,6 +76,10 @@ class ArchivedLog {
     Offset end;
   };
   std::optional<EpochEnd> epoch_end(Epoch epoch) const;
+
+  // Counts a read in the access summary of its first shard: what was read through the cache, not what local copies
+  // gave.
+  void note_access(const ColdRead& read, WallTime now);
 
  private:
   class Cursor;

@@ -6,6 +6,8 @@
 #include "broker/base/crc32c.h"
 #include "broker/base/json.h"
 
+#include <charconv>
+
 #include <fmt/format.h>
 
 namespace forelog::archive {
@@ -42,6 +44,19 @@ std::string manifest_key(std::string_view prefix, const Manifest& manifest) {
   auto end = manifest.shards.empty() ? Offset(0) : manifest.shards.back().end;
   auto checksum = crc32c(encode_manifest(manifest));
   return fmt::format("{}manifest/{:020}-{:08x}", partition_prefix(prefix, manifest.partition), end.value(), checksum);
+}
+
+std::optional<Offset> parse_manifest_key(std::string_view prefix, const PartitionKey& partition, std::string_view key) {
+  auto before = partition_prefix(prefix, partition) + "manifest/";
+  constexpr std::size_t kDigits = 20, kRest = 9;  // and '-' with the checksum
+  if (!key.starts_with(before) || key.size() != before.size() + kDigits + kRest) return std::nullopt;
+  auto digits = key.substr(before.size(), kDigits);
+  std::int64_t end = 0;
+  auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), end);
+  if (error != std::errc{} || stop != digits.data() + digits.size() || key[before.size() + kDigits] != '-') {
+    return std::nullopt;
+  }
+  return Offset(end);
 }
 
 Result<Manifest> decode_manifest(const PartitionKey& partition, ByteView bytes) {

@@ -8,6 +8,7 @@
 #include "broker/base/result.h"
 #include "broker/log/chain.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,8 @@ struct Manifest {
 
 // "<partition prefix>manifest/<end, 20 digits>-<8 hex digits of its checksum>": equal contents, equal name.
 std::string manifest_key(std::string_view prefix, const Manifest& manifest);
+// The end offset in the key of a manifest of `partition`; none for any other key.
+std::optional<Offset> parse_manifest_key(std::string_view prefix, const PartitionKey& partition, std::string_view key);
 
 Buffer encode_manifest(const Manifest& manifest);
 // Fails CorruptFile: bad magic, version, checksum, another partition, shards out of order.

@@ -9,6 +9,7 @@
 
 #include "broker/archive/archived_log.h"
 #include "broker/archive/footer_cache.h"
+#include "broker/archive/manifest.h"
 #include "broker/archive/settings.h"
 #include "broker/base/metrics.h"
 #include "broker/cluster/chain_record.h"
@@ -49,7 +50,7 @@ class Archiver {
   Task<void> stop();  // no longer than one request to the archive or the metadata store
 
   // Something was sealed, the settings changed, or records were deleted: look now.
-  void wake() { changed_.notify(); }
+  void wake();
 
   // One pass: archives what is sealed, applies retention, removes what is left over. For tests; `start` loops over it.
   Task<Result<void>> pass();
@@ -57,27 +58,42 @@ class Archiver {
  private:
   Task<void> loop();
   Task<Result<void>> load_chain();
+  Task<Result<void>> load_manifests();
   Task<Result<void>> archive_sealed();
   Task<Result<void>> archive_one(log::ShardDescriptor shard);
   Task<Result<void>> apply_retention();
+  Task<Result<void>> trim_chain(Offset log_start);
   Task<Result<void>> write_chain(cluster::ChainRecord next);
-  Task<Result<void>> spill(cluster::ChainRecord& record);
+  Task<Result<void>> create_parents();
+  Task<Result<void>> spill_if_full();
   Task<Result<void>> remove_objects();
-  Task<Result<void>> find_orphans();
+  Task<Result<void>> collect_orphans();
+  bool is_orphan(const std::string& key) const;
   void publish();
+  void count_waiting(std::size_t shards);
+  const log::ShardDescriptor* find_archived(const log::ShardDescriptor& shard) const;
+  log::AccessSummary access_of(const log::ShardDescriptor& shard) const;
+  void restore_access(const std::vector<log::ShardDescriptor>& recorded);
+  std::string key_of(const log::ShardDescriptor& shard) const;
+  Deadline request_deadline() const;
 
   Context& context_;
   log::LocalLog& log_;
   archive::ArchivedLog& archived_;
   PartitionKey partition_;
   Epoch epoch_ = kNoEpoch;
-  bool loaded_ = false;                      // the chain record has been read since `start`, or since a conflict
-  cluster::ChainRecord record_;              // as last read or written
-  std::int32_t record_version_ = -1;         // of the znode; -1: there is none
-  std::vector<log::ShardDescriptor> older_;  // what the manifests hold
-  std::vector<std::string> garbage_;         // keys of objects that no chain record names any more
-  bool orphans_looked_for_ = false;
+
+  bool loaded_ = false;  // `record_` is what the metadata store had when last heard of
+  cluster::ChainRecord record_;
+  std::int32_t record_version_ = -1;      // of the znode; -1: there is none
+  std::vector<archive::Manifest> pages_;  // oldest first; `page_keys_` beside it
+  std::vector<std::string> page_keys_;
+  std::vector<std::string> garbage_;  // keys of objects that no chain names any more
+  bool orphans_collected_ = false;
+  std::size_t waiting_ = 0;  // as counted in the metrics
+
   bool stopping_ = false;
+  bool woken_ = false;
   Event changed_;
   TaskGroup tasks_;
 };
