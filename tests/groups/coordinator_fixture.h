@@ -38,7 +38,7 @@ class Later {
 
 class CoordinatorTest : public testing::Test {
  protected:
-  CoordinatorTest() { settings_.initial_rebalance_delay = 0ms; }
+  explicit CoordinatorTest(std::uint64_t seed = 7) : world_(seed) { settings_.initial_rebalance_delay = 0ms; }
   ~CoordinatorTest() override {
     if (coordinator_) stop();
   }
@@ -174,7 +174,7 @@ class CoordinatorTest : public testing::Test {
     co_return;
   }
 
-  env::SimulatedWorld world_{7};
+  env::SimulatedWorld world_;
   env::SimulatedMachine& machine_ = world_.machine();
   MemoryLog log_{machine_.env().clock, 3};
   RecordingSink sink_;
