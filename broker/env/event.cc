@@ -46,15 +46,24 @@ class Suspended final : public env::Waiter {
 struct Event::State {
   env::Clock& clock;
   std::vector<std::shared_ptr<Suspended>> waiting;
+  std::uint64_t count = 0;
 };
 
-Event::Event(env::Clock& clock) : state_(new State{clock, {}}) {}
+Event::Event(env::Clock& clock) : state_(new State{clock, {}, 0}) {}
 
 Event::~Event() { notify(); }
+
+std::uint64_t Event::count() const { return state_->count; }
+
+Task<bool> Event::wait_since(std::uint64_t seen, Deadline deadline) {
+  if (state_->count != seen) co_return true;
+  co_return co_await wait(deadline);
+}
 
 bool Event::has_waiters() const { return !state_->waiting.empty(); }
 
 void Event::notify() {
+  ++state_->count;
   // Waking only queues, so nobody can touch the list while it is walked.
   for (auto& suspended : std::exchange(state_->waiting, {})) suspended->notify();
 }

@@ -8,6 +8,7 @@
 //   }
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "broker/base/time.h"
@@ -28,6 +29,11 @@ class Event {
 
   // Wakes all who wait now. They run later, from the core's queue, never inside this call.
   void notify();
+
+  // How often it has been notified: who reads this before looking at the state sees what it missed until it waits.
+  std::uint64_t count() const;
+  // Waits unless it has been notified since `count()` was `seen`.
+  Task<bool> wait_since(std::uint64_t seen, Deadline deadline);
 
   bool has_waiters() const;
 
