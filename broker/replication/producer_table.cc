@@ -53,6 +53,16 @@ Result<std::optional<ProducerTable::Duplicate>> ProducerTable::check(log::BatchV
   return fail(ErrorCode::kOutOfOrderSequence, name(batch) + ", expected " + std::to_string(expected));
 }
 
+std::vector<ProducerTable::State> ProducerTable::list() const {
+  std::vector<State> out;
+  for (const auto& [id, producer] : producers_) {
+    auto last = producer.count == 0 ? -1 : producer.batches[producer.count - 1u].last_sequence;
+    out.push_back({id, producer.epoch, last, producer.last_timestamp});
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return out;
+}
+
 void ProducerTable::add(log::BatchView batch) {
   newest_timestamp_ = std::max(newest_timestamp_, batch.max_timestamp());
   if (!batch.has_producer()) return;

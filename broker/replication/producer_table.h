@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
 namespace forelog::replication {
 
@@ -36,6 +37,14 @@ class ProducerTable {
   // Forgets producers whose last batch came more than `idle` ago, by the newest timestamp in the log then and now.
   // By the records' clock, not ours, so that replicas agree.
   void expire(Duration idle);
+
+  struct State {
+    ProducerId id;
+    std::int16_t epoch = -1;
+    std::int32_t last_sequence = -1;
+    std::int64_t last_timestamp = -1;
+  };
+  std::vector<State> list() const;  // by id
 
   std::size_t size() const { return producers_.size(); }
   Buffer snapshot() const;                                  // the same bytes for the same state

@@ -1,0 +1,374 @@
+#include "broker/replication/partition.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/base/log.h"
+#include "broker/log/batch.h"
+
+namespace forelog::replication {
+namespace {
+
+constexpr Duration kColdLookupMax = 10s;  // an index or a block for a look-up by time
+
+Error closed(const PartitionKey& key) { return {ErrorCode::kNotLeader, key.text() + " is closing"}; }
+
+}  // namespace
+
+// Keeps the producer table in step with the log, and hands its snapshot to each shard's footer.
+class Partition::Observer final : public log::BatchObserver {
+ public:
+  Observer(ProducerTable& producers, Duration expiration) : producers_(producers), expiration_(expiration) {}
+  void on_append(log::BatchView batch) override { producers_.add(batch); }
+  Buffer snapshot() override {
+    // Here and not by a timer: what a footer holds may depend on nothing but the batches.
+    producers_.expire(expiration_);
+    return producers_.snapshot();
+  }
+  Result<void> restore(ByteView snapshot) override {
+    producers_ = TRY(ProducerTable::restore(snapshot));
+    return {};
+  }
+
+ private:
+  ProducerTable& producers_;
+  Duration expiration_;
+};
+
+// Held across whatever suspends inside the partition; closing waits until the last is gone.
+class Partition::Use {
+ public:
+  explicit Use(Partition& partition) : partition_(partition) { ++partition_.uses_; }
+  ~Use() {
+    if (--partition_.uses_ == 0) partition_.idle_.notify();
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+ private:
+  Partition& partition_;
+};
+
+Partition::Partition(PartitionContext& context, cluster::TopicViewPtr topic, PartitionKey key, Epoch leader_epoch)
+    : context_(context),
+      topic_(std::move(topic)),
+      key_(key),
+      epoch_(leader_epoch),
+      observer_(std::make_unique<Observer>(producers_, context.producer_expiration)),
+      in_sync_(context.self, {context.self}, 1, 1, Offset(0)),
+      archived_(key, context.cache, context.footers, context.env.clock),
+      advanced_(context.env.clock),
+      idle_(context.env.clock),
+      tasks_(context.env.cores) {}
+
+Partition::~Partition() = default;
+
+Task<Result<std::shared_ptr<Partition>>> Partition::open(PartitionContext& context, cluster::TopicViewPtr topic,
+                                                         PartitionKey key, Epoch leader_epoch) {
+  std::shared_ptr<Partition> self(new Partition(context, std::move(topic), key, leader_epoch));
+  self->log_ = CO_TRY(co_await log::LocalLog::open(context.log, key, self->settings(), self->observer_.get()));
+  auto& log = *self->log_;
+  auto min_in_sync = self->settings().min_insync_replicas;
+  // A sole replica knows better than its checkpoint: all that is durable is on every in-sync replica.
+  self->in_sync_ = InSyncSet(context.self, {context.self}, 1, min_in_sync, log.high_watermark_at_open());
+  if (log.latest_epoch() < leader_epoch) log.begin_epoch(leader_epoch);
+  self->archiver_ = std::make_unique<Archiver>(context.archiver, log, self->archived_);
+  self->archiver_->start(leader_epoch);
+  self->advance_high_watermark();
+  self->tasks_.spawn(follow_durable(*self));
+  co_return self;
+}
+
+void Partition::update(cluster::TopicViewPtr topic, Epoch leader_epoch) {
+  if (topic->settings != topic_->settings) {
+    log_->set_settings(*topic->settings);
+    in_sync_.set_min_in_sync(topic->settings->min_insync_replicas);
+    archiver_->wake();
+  }
+  topic_ = std::move(topic);
+  if (leader_epoch > epoch_) {
+    epoch_ = leader_epoch;
+    log_->begin_epoch(leader_epoch);
+  }
+}
+
+// --- produce ----------------------------------------------------------------------------------------------------------
+
+Result<Appended> Partition::append(Buffer batch, const AppendOptions& options) {
+  if (closing_) return fail(closed(key_));
+  if (options.acks == -1 && !in_sync_.has_enough()) {
+    return fail(ErrorCode::kNotEnoughReplicas, topic().value() + " wants more replicas in sync than there are");
+  }
+  auto now = context_.env.clock.wall();
+  auto rules = settings().batch_rules(now);
+  rules.zstd_allowed = options.zstd_allowed;
+  rules.control_allowed = options.internal;
+  auto view = TRY(log::validate(batch.view(), rules));
+  if (view.is_transactional() && !options.internal) {
+    return fail(ErrorCode::kTransactionalIdUnsupported, "transactions are not offered by this broker");
+  }
+  if (auto duplicate = TRY(producers_.check(view))) {
+    return Appended{duplicate->base, duplicate->last + 1,
+                    settings().timestamp_type == log::TimestampType::log_append_time ? duplicate->timestamp : -1, true};
+  }
+  auto appended = TRY(log_->append(std::move(batch), epoch_, now));
+  return Appended{appended.base, appended.last + 1, appended.append_time_ms, false};
+}
+
+Task<Result<void>> Partition::wait_acknowledged(Offset end, std::int16_t acks, Deadline deadline) {
+  if (acks == 0) co_return Result<void>{};
+  Use use(*this);
+  if (acks == 1) co_return co_await log_->wait_durable(end, deadline);
+  while (high_watermark() < end) {
+    if (closing_) co_return fail(closed(key_));
+    if (auto error = log_->error()) co_return fail(*error);
+    if (!co_await advanced_.wait(deadline)) co_return fail(ErrorCode::kRequestTimedOut, key_.text());
+  }
+  co_return Result<void>{};
+}
+
+Task<void> Partition::follow_durable(Partition& self) {
+  while (!self.closing_) {
+    self.advance_high_watermark();
+    if (self.log_->error()) self.advanced_.notify();
+    co_await self.log_->advanced().wait(kForever);
+  }
+}
+
+void Partition::advance_high_watermark() {
+  if (!in_sync_.acknowledged(context_.self, log_->durable_end())) return;
+  log_->set_high_watermark(high_watermark());
+  advanced_.notify();
+  notify_readers();
+}
+
+// --- fetch ------------------------------------------------------------------------------------------------------------
+
+void Partition::subscribe(const std::shared_ptr<Event>& news) {
+  if (!news) return;
+  std::erase_if(readers_, [&](const auto& reader) { return reader.expired() || reader.lock() == news; });
+  readers_.push_back(news);
+}
+
+void Partition::notify_readers() {
+  for (const auto& reader : std::exchange(readers_, {})) {
+    if (auto event = reader.lock()) event->notify();
+  }
+}
+
+Result<void> Partition::check_epoch(Epoch client_epoch) const {
+  if (client_epoch == kNoEpoch || client_epoch == epoch_) return {};
+  auto code = client_epoch < epoch_ ? ErrorCode::kFencedLeaderEpoch : ErrorCode::kUnknownLeaderEpoch;
+  return fail(code, topic().value() + "-" + std::to_string(key_.partition.value()) + " is in epoch " +
+                        std::to_string(epoch_.value()));
+}
+
+Task<ReadResult> Partition::read(ReadRequest request) {
+  ReadResult result;
+  Use use(*this);
+  result.high_watermark = high_watermark();
+  result.log_start = log_start();
+  result.end = request.offset;
+  if (closing_) {
+    result.error = closed(key_);
+    co_return result;
+  }
+  if (auto epoch = check_epoch(request.leader_epoch); !epoch) {
+    result.error = epoch.error();
+    co_return result;
+  }
+  if (request.offset < log_start() || request.offset > end()) {
+    result.error = Error{ErrorCode::kOffsetOutOfRange, key_.text() + " has " + std::to_string(log_start().value()) + " to " +
+                                                           std::to_string(end().value())};
+    co_return result;
+  }
+  const auto limit = high_watermark();
+  if (request.offset >= limit) {
+    subscribe(request.news);
+    co_return result;
+  }
+  if (request.offset >= local_start()) {
+    co_await read_local(request, limit, result);
+    // A shard may have left the disk while we waited for it.
+    if (result.error && request.offset >= local_start()) co_return result;
+    if (!result.error) co_return result;
+    result.error.reset();
+  }
+  read_archived(request, limit, result);
+  co_return result;
+}
+
+Task<void> Partition::read_local(ReadRequest request, Offset limit, ReadResult& result) {
+  auto read = log_->try_read(request.offset, limit, request.size_max, request.at_least_one);
+  if (!read) {
+    auto from_file = co_await log_->read(request.offset, limit, request.size_max, request.at_least_one);
+    if (!from_file) {
+      result.error = from_file.error();
+      co_return;
+    }
+    read = *std::move(from_file);
+  }
+  if (read->empty()) {
+    subscribe(request.news);
+    co_return;
+  }
+  result.size = total_size(read->batches);
+  result.batches = std::move(read->batches);
+  result.first = read->start;
+  result.end = read->end;
+  (read->from_memory ? result.tiers.tail : result.tiers.local) = result.size;
+  if (const auto* shard = log_->chain().find(read->start)) {
+    result.shard = log_->chain().id_of(*shard);
+    log_->note_read(result.shard, result.size, context_.env.clock.wall());
+  }
+  auto first = log::BatchView::parse(result.batches.front().view());
+  if (first) result.first_timestamp = first->base_timestamp();
+}
+
+void Partition::read_archived(const ReadRequest& request, Offset limit, ReadResult& result) {
+  archive::ColdRequest cold{request.offset, limit, request.size_max, request.at_least_one, request.reader};
+  auto read = archived_.try_read(cold, request.news);
+  if (!read) {
+    result.error = read.error();
+    return;
+  }
+  result.loading = read->waiting;
+  if (read->batches.empty()) {
+    if (!read->waiting) subscribe(request.news);
+    return;
+  }
+  result.size = read->size();
+  result.first = read->start;
+  result.end = read->end;
+  result.first_timestamp = read->first_timestamp;
+  result.last_timestamp = read->last_timestamp;
+  result.shard = read->shard;
+  result.first_block = static_cast<std::int32_t>(read->first_block);
+  result.last_block = static_cast<std::int32_t>(read->last_block);
+  result.tiers.memory = read->from_memory;
+  result.tiers.archive = read->from_archive;
+  result.cause = read->cause;
+  result.joined = read->joined;
+  log_->note_read(result.shard, result.size, context_.env.clock.wall());
+  result.batches = std::move(read->batches);
+}
+
+// --- look-ups ---------------------------------------------------------------------------------------------------------
+
+Offset Partition::archived_end() const { return archived_.empty() ? log_start() : archived_.end(); }
+
+Epoch Partition::epoch_at(Offset offset) const {
+  Epoch found = kNoEpoch;
+  for (const auto& entry : log_->epochs()) {
+    if (entry.start > offset) break;
+    found = entry.epoch;
+  }
+  return found;
+}
+
+log::LocalLog::EpochEnd Partition::epoch_end(Epoch epoch) const { return log_->epoch_end(epoch); }
+
+Task<Result<OffsetAnswer>> Partition::find_by_time(std::int64_t timestamp) {
+  Use use(*this);
+  if (closing_) co_return fail(closed(key_));
+  if (!archived_.empty() && archived_.start() < local_start()) {
+    auto deadline = context_.env.clock.now() + kColdLookupMax;
+    auto found = CO_TRY(co_await archived_.find_by_time(timestamp, deadline));
+    if (found && found->offset < high_watermark() && found->offset >= log_start()) {
+      co_return OffsetAnswer{found->timestamp, found->offset, epoch_at(found->offset)};
+    }
+  }
+  auto found = CO_TRY(co_await log_->find_by_time(timestamp, high_watermark()));
+  if (!found) co_return OffsetAnswer{};
+  co_return OffsetAnswer{found->timestamp, found->offset, epoch_at(found->offset)};
+}
+
+Task<Result<OffsetAnswer>> Partition::find_max_timestamp() {
+  Use use(*this);
+  if (closing_) co_return fail(closed(key_));
+  auto best = CO_TRY(co_await log_->max_timestamp(high_watermark()));
+  const log::ShardDescriptor* older = nullptr;
+  for (const auto& shard : archived_.shards()) {
+    if (shard.end > local_start() || shard.end <= log_start()) continue;
+    if (shard.max_timestamp > best.timestamp && (older == nullptr || shard.max_timestamp > older->max_timestamp)) older = &shard;
+  }
+  if (older != nullptr) {
+    auto deadline = context_.env.clock.now() + kColdLookupMax;
+    auto found = CO_TRY(co_await archived_.find_by_time(older->max_timestamp, deadline));
+    if (found) best = *found;
+  }
+  if (best.offset == kNoOffset) co_return OffsetAnswer{};
+  co_return OffsetAnswer{best.timestamp, best.offset, epoch_at(best.offset)};
+}
+
+// --- shards -----------------------------------------------------------------------------------------------------------
+
+Task<Result<Offset>> Partition::delete_records(Offset before) {
+  Use use(*this);
+  if (closing_) co_return fail(closed(key_));
+  if (before < Offset(0) || before > high_watermark()) {
+    co_return fail(ErrorCode::kOffsetOutOfRange, "the high watermark is " + std::to_string(high_watermark().value()));
+  }
+  // The archiver removes whole shards below the new start, objects included, in its own order.
+  CO_TRY(co_await log_->set_log_start(before));
+  archiver_->wake();
+  co_return log_start();
+}
+
+Task<Result<std::vector<cache::BlockRange>>> Partition::resolve(prefetch::OffsetRange offsets, Bytes bytes_max) {
+  Use use(*this);
+  if (closing_) co_return fail(closed(key_));
+  auto to = std::min(offsets.to, local_start());
+  auto from = std::max(offsets.from, log_start());
+  if (archived_.empty() || from >= to) co_return std::vector<cache::BlockRange>{};
+  auto deadline = context_.env.clock.now() + kColdLookupMax;
+  co_return co_await archived_.resolve(from, to, bytes_max, deadline);
+}
+
+// --- life -------------------------------------------------------------------------------------------------------------
+
+void Partition::tick(Instant now, WallTime wall) {
+  if (closing_) return;
+  log_->tick(now, wall);
+  if (sealing_) return;
+  const auto& shards = log_->chain().shards();
+  bool sealable = std::any_of(shards.rbegin(), shards.rend(), [&](const auto& shard) {
+    return shard.state == log::ShardState::cut && shard.end <= high_watermark();
+  });
+  if (!sealable) return;
+  sealing_ = true;
+  auto seal_and_note = [](Partition& self) -> Task<void> {
+    Use use(self);
+    auto sealed = co_await self.log_->seal_up_to(self.high_watermark());
+    self.sealing_ = false;
+    if (!sealed) {
+      log_line(warn, "seal_failed", {{"partition", self.key_}, {"error", sealed.error()}});
+    } else if (*sealed > 0) {
+      self.archiver_->wake();
+    }
+  };
+  tasks_.spawn(seal_and_note(*this));
+}
+
+Task<void> Partition::stop_tasks() {
+  closing_ = true;
+  notify_readers();
+  advanced_.notify();
+  log_->advanced().notify();
+  co_await archiver_->stop();
+  while (uses_ > 0) co_await idle_.wait(kForever);
+  co_await tasks_.join();
+}
+
+Task<void> Partition::close() {
+  co_await stop_tasks();
+  auto closed_log = co_await log_->close();
+  if (!closed_log) log_line(warn, "partition_close_failed", {{"partition", key_}, {"error", closed_log.error()}});
+}
+
+Task<Result<void>> Partition::remove_local() {
+  co_await stop_tasks();
+  co_return co_await log_->remove_all();
+}
+
+}  // namespace forelog::replication

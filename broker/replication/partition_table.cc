@@ -1,0 +1,280 @@
+#include "broker/replication/partition_table.h"
+
+#include <unordered_set>
+#include <utility>
+
+#include "broker/base/log.h"
+
+namespace forelog::replication {
+namespace {
+
+constexpr std::size_t kOpeningMax = 64;  // at once, so that a start with many partitions does not open all files together
+constexpr Duration kTickInterval = 1s;
+constexpr Duration kRetryInterval = 5s;
+constexpr Duration kRemovalMax = 60s;
+
+}  // namespace
+
+PartitionTableMetrics::PartitionTableMetrics(MetricsRegistry& registry)
+    : partitions(registry, "forelog_partitions", "Partitions open on this broker"),
+      opening(registry, "forelog_partitions_opening", "Partitions being opened"),
+      bytes_local(registry, "forelog_log_bytes", "Bytes of the log, by where they lie", "place=\"local\""),
+      bytes_archived(registry, "forelog_log_bytes", "Bytes of the log, by where they lie", "place=\"archive\""),
+      open_failures(registry, "forelog_partition_open_failures_total", "Attempts to open a partition that failed") {}
+
+PartitionTable::PartitionTable(Parts parts)
+    : parts_(std::move(parts)),
+      metrics_(parts_.metrics),
+      changed_(parts_.context.env.clock),
+      stop_wanted_(parts_.context.env.clock),
+      tasks_(parts_.context.env.cores) {}
+
+PartitionTable::~PartitionTable() = default;
+
+// --- following the view -----------------------------------------------------------------------------------------------
+
+Task<void> PartitionTable::start(cluster::ClusterViewPtr view) {
+  view_ = view;
+  co_await remove_orphans(view);
+  reconcile(*view);
+  while (opening_ > 0 && !stopping_) co_await changed_.wait(kForever);
+  tasks_.spawn(tick(*this));
+}
+
+void PartitionTable::follow(cluster::ClusterViewPtr view) {
+  if (stopping_) return;
+  view_ = std::move(view);
+  reconcile(*view_);
+}
+
+void PartitionTable::reconcile(const cluster::ClusterView& view) {
+  std::unordered_set<PartitionKey> wanted;
+  for (const auto& [name, topic] : view.topics()) {
+    if (topic->deleting) continue;
+    for (const auto& partition : topic->partitions) {
+      PartitionKey key{topic->id, partition.id};
+      if (partition.leader != parts_.context.self || !parts_.is_mine(key)) continue;
+      wanted.insert(key);
+      auto& slot = slots_[key];
+      if (slot.partition) {
+        slot.partition->update(topic, partition.leader_epoch);
+      } else if (!slot.opening) {
+        slot.opening = true;
+        slot.unwanted = false;
+        ++opening_;
+        tasks_.spawn(open(*this, topic, key, partition.leader_epoch));
+      }
+    }
+  }
+  for (auto it = slots_.begin(); it != slots_.end();) {
+    auto& [key, slot] = *it;
+    if (wanted.contains(key)) {
+      ++it;
+      continue;
+    }
+    if (slot.opening) {
+      slot.unwanted = true;
+      ++it;
+      continue;
+    }
+    if (slot.partition) tasks_.spawn(remove(*this, std::move(slot.partition)));
+    it = slots_.erase(it);
+  }
+  metrics_.partitions.set(static_cast<std::int64_t>(slots_.size()));
+}
+
+Task<void> PartitionTable::open(PartitionTable& self, cluster::TopicViewPtr topic, PartitionKey key, Epoch epoch) {
+  while (self.files_opening_ >= kOpeningMax) co_await self.changed_.wait(kForever);
+  ++self.files_opening_;
+  auto opened = co_await Partition::open(self.parts_.context, topic, key, epoch);
+  --self.files_opening_;
+  auto& slot = self.slots_[key];
+  slot.opening = false;
+  --self.opening_;
+  if (!opened) {
+    ++self.metrics_.open_failures;
+    slot.error = opened.error();
+    log_line(warn, "partition_open_failed", {{"topic", topic->name}, {"partition", key}, {"error", opened.error()}});
+  } else if (slot.unwanted || self.stopping_) {
+    auto partition = *std::move(opened);
+    bool unwanted = slot.unwanted;
+    self.slots_.erase(key);
+    if (unwanted) {
+      self.tasks_.spawn(remove(self, std::move(partition)));
+    } else {
+      co_await partition->close();
+    }
+  } else {
+    slot.error.reset();
+    slot.partition = *std::move(opened);
+    // The view may have moved on while the partition was being opened.
+    if (const auto* now = self.view_->topic(key.topic)) {
+      auto current = self.view_->topics().find(now->name);
+      const auto* state = self.view_->partition(key);
+      if (current != self.view_->topics().end() && state != nullptr) slot.partition->update(current->second, state->leader_epoch);
+    }
+    if (self.listener_) self.listener_(slot.partition, true);
+  }
+  self.changed_.notify();
+}
+
+Task<void> PartitionTable::remove(PartitionTable& self, PartitionPtr partition) {
+  if (self.listener_) self.listener_(partition, false);
+  auto key = partition->key();
+  auto removed = co_await partition->remove_local();
+  if (!removed) {
+    // What is left is an orphan, and goes at the next start.
+    log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
+  }
+  partition.reset();
+  co_await remove_orphan(self, key);
+}
+
+// Removes what archive and metadata store still have of a partition whose topic is gone, for as long as it takes.
+Task<void> PartitionTable::remove_orphan(PartitionTable& self, PartitionKey key) {
+  auto& env = self.parts_.context.env;
+  if (env.archive == nullptr) co_return;
+  while (!self.stopping_) {
+    auto deadline = env.clock.now() + kRemovalMax;
+    auto removed = co_await remove_archived_partition(env, self.parts_.context.archive_prefix, key, deadline);
+    if (removed) co_return;
+    log_line(warn, "archive_remove_failed", {{"partition", key}, {"error", removed.error()}});
+    co_await self.stop_wanted_.wait(env.clock.now() + kRetryInterval);
+  }
+}
+
+Task<void> PartitionTable::remove_orphans(cluster::ClusterViewPtr view) {
+  auto& log = parts_.context.log;
+  auto known = co_await log.catalog.partitions();
+  if (!known) {
+    log_line(error, "catalog_unreadable", {{"error", known.error()}});
+    co_return;
+  }
+  for (const auto& key : *known) {
+    if (!parts_.is_mine(key) || view->topic(key.topic) != nullptr) continue;
+    log_line(info, "orphan_removed", {{"partition", key}});
+    auto opened = co_await log::LocalLog::open(log, key, log::TopicSettings{}, nullptr);
+    if (!opened) continue;
+    auto removed = co_await (*opened)->remove_all();
+    if (!removed) log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
+    tasks_.spawn(remove_orphan(*this, key));
+  }
+}
+
+Task<void> PartitionTable::tick(PartitionTable& self) {
+  auto& clock = self.parts_.context.env.clock;
+  Instant retry_at = clock.now() + kRetryInterval;
+  while (!self.stopping_) {
+    auto now = clock.now();
+    auto wall = clock.wall();
+    Bytes local = 0;
+    Bytes archived = 0;
+    for (auto& [key, slot] : self.slots_) {
+      if (!slot.partition) continue;
+      slot.partition->tick(now, wall);
+      for (const auto& shard : slot.partition->chain().shards()) {
+        if (shard.local) local += shard.size;
+        if (shard.archived) archived += shard.size;
+      }
+    }
+    self.metrics_.bytes_local.set(local);
+    self.metrics_.bytes_archived.set(archived);
+    self.metrics_.opening.set(static_cast<std::int64_t>(self.opening_));
+    if (now >= retry_at) {
+      retry_at = now + kRetryInterval;
+      self.reconcile(*self.view_);  // tries again what could not be opened
+    }
+    co_await self.stop_wanted_.wait(now + kTickInterval);
+  }
+}
+
+Task<void> PartitionTable::stop() {
+  stopping_ = true;
+  stop_wanted_.notify();
+  changed_.notify();
+  std::vector<PartitionPtr> open;
+  for (auto& [key, slot] : slots_) {
+    if (slot.partition) open.push_back(std::move(slot.partition));
+  }
+  std::erase_if(slots_, [](const auto& entry) { return !entry.second.opening; });
+  auto close_one = [](PartitionPtr partition) -> Task<void> { co_await partition->close(); };
+  for (auto& partition : open) {
+    if (listener_) listener_(partition, false);
+    tasks_.spawn(close_one(std::move(partition)));
+  }
+  open.clear();
+  co_await tasks_.join();
+}
+
+// --- look-ups ---------------------------------------------------------------------------------------------------------
+
+Task<Result<PartitionTable::PartitionPtr>> PartitionTable::get(PartitionKey key, Deadline deadline) {
+  while (!stopping_) {
+    auto it = slots_.find(key);
+    if (it == slots_.end()) {
+      auto code = view_ && view_->partition(key) != nullptr ? ErrorCode::kNotLeader : ErrorCode::kUnknownTopicOrPartition;
+      co_return fail(code, key.text());
+    }
+    if (it->second.partition) co_return it->second.partition;
+    if (!it->second.opening) {
+      auto error = it->second.error.value_or(Error{ErrorCode::kStorageError, key.text()});
+      co_return fail(std::move(error));
+    }
+    if (!co_await changed_.wait(deadline)) co_return fail(ErrorCode::kTimeout, key.text() + " is being opened");
+  }
+  co_return fail(ErrorCode::kNotLeader, "the broker is stopping");
+}
+
+PartitionTable::PartitionPtr PartitionTable::find(const PartitionKey& key) const {
+  auto it = slots_.find(key);
+  return it == slots_.end() ? nullptr : it->second.partition;
+}
+
+std::vector<PartitionTable::PartitionPtr> PartitionTable::all() const {
+  std::vector<PartitionPtr> out;
+  for (const auto& [key, slot] : slots_) {
+    if (slot.partition) out.push_back(slot.partition);
+  }
+  return out;
+}
+
+std::optional<prefetch::PartitionBounds> PartitionTable::bounds(const PartitionKey& key) const {
+  auto partition = find(key);
+  if (!partition) return std::nullopt;
+  auto mode = partition->settings().prefetch_mode;
+  auto effective = parts_.prefetch_mode;
+  switch (mode) {
+    case log::PrefetchMode::inherit: break;
+    case log::PrefetchMode::off: effective = prefetch::PrefetchMode::off; break;
+    case log::PrefetchMode::read_ahead: effective = prefetch::PrefetchMode::read_ahead; break;
+    case log::PrefetchMode::predict: effective = prefetch::PrefetchMode::predict; break;
+  }
+  auto cold_end = std::min(partition->archived_end(), partition->local_start());
+  return prefetch::PartitionBounds{partition->log_start(), cold_end, partition->high_watermark(), effective};
+}
+
+std::optional<prefetch::Owner> PartitionTable::owner(const PartitionKey& key) const {
+  const auto* state = view_ ? view_->partition(key) : nullptr;
+  if (state == nullptr || state->leader == parts_.context.self) return std::nullopt;
+  const auto* broker = view_->broker(state->leader);
+  if (broker == nullptr) return std::nullopt;
+  return prefetch::Owner{broker->id, broker->hint_endpoint};
+}
+
+Task<Result<std::vector<prefetch::Extent>>> PartitionTable::resolve(PartitionKey key, prefetch::OffsetRange offsets,
+                                                                    Bytes bytes_max) {
+  auto partition = find(key);
+  if (!partition) co_return fail(ErrorCode::kUnknownTopicOrPartition, key.text());
+  co_return co_await partition->resolve(offsets, bytes_max);
+}
+
+Task<Result<prefetch::OffsetRange>> PartitionTable::offsets_at(PartitionKey key, prefetch::TimeRange times) {
+  auto partition = find(key);
+  if (!partition) co_return fail(ErrorCode::kUnknownTopicOrPartition, key.text());
+  auto from = CO_TRY(co_await partition->find_by_time(to_ms(times.from)));
+  auto to = CO_TRY(co_await partition->find_by_time(to_ms(times.to)));
+  auto end = partition->high_watermark();
+  co_return prefetch::OffsetRange{from.offset == kNoOffset ? end : from.offset, to.offset == kNoOffset ? end : to.offset};
+}
+
+}  // namespace forelog::replication

@@ -1,0 +1,85 @@
+// partition_table.h: the partitions that live on one core: opened, changed and closed as ClusterView says.
+//
+// One per core, used on that core. Also answers what the prefetcher must know of them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/cluster/cluster_view.h"
+#include "broker/prefetch/shard_map.h"
+#include "broker/replication/partition.h"
+
+namespace forelog::replication {
+
+struct PartitionTableMetrics {
+  explicit PartitionTableMetrics(MetricsRegistry& registry);
+  Gauge partitions, opening, bytes_local, bytes_archived;
+  Counter open_failures;
+};
+
+class PartitionTable final : public prefetch::ShardMap {
+ public:
+  using PartitionPtr = std::shared_ptr<Partition>;
+  struct Parts {
+    PartitionContext& context;
+    MetricsRegistry& metrics;
+    std::function<bool(const PartitionKey&)> is_mine;  // whether this core owns the partition
+    prefetch::PrefetchMode prefetch_mode;              // of topics that inherit it
+  };
+  explicit PartitionTable(Parts parts);
+  ~PartitionTable() override;
+
+  // Called when a partition has been opened, and before it is closed, on this core. Set before `start`.
+  using Listener = std::function<void(const PartitionPtr&, bool opened)>;
+  void set_listener(Listener listener) { listener_ = std::move(listener); }
+
+  // Opens what `view` says this broker leads, removes what lies on the disk for topics that are no more, and resumes when
+  // all is open. A partition that cannot be opened is logged, tried again, and answers with its error meanwhile.
+  Task<void> start(cluster::ClusterViewPtr view);
+  // A newer view: opens, updates and removes; later, not inside this call.
+  void follow(cluster::ClusterViewPtr view);
+  Task<void> stop();  // closes all
+
+  // The partition, waiting for one that is being opened. UnknownTopicOrPartition, NotLeader, Timeout, or why it could
+  // not be opened.
+  Task<Result<PartitionPtr>> get(PartitionKey key, Deadline deadline);
+  PartitionPtr find(const PartitionKey& key) const;  // null unless open
+  std::vector<PartitionPtr> all() const;
+
+  std::optional<prefetch::PartitionBounds> bounds(const PartitionKey& partition) const override;
+  std::optional<prefetch::Owner> owner(const PartitionKey& partition) const override;
+  Task<Result<std::vector<prefetch::Extent>>> resolve(PartitionKey partition, prefetch::OffsetRange offsets,
+                                                      Bytes bytes_max) override;
+  Task<Result<prefetch::OffsetRange>> offsets_at(PartitionKey partition, prefetch::TimeRange times) override;
+
+ private:
+  struct Slot {
+    PartitionPtr partition;      // null while opening, or when that failed
+    std::optional<Error> error;  // of the last attempt
+    bool opening = false;
+    bool unwanted = false;       // the topic went while it was being opened
+  };
+  static Task<void> open(PartitionTable& self, cluster::TopicViewPtr topic, PartitionKey key, Epoch epoch);
+  static Task<void> remove(PartitionTable& self, PartitionPtr partition);
+  static Task<void> remove_orphan(PartitionTable& self, PartitionKey key);
+  static Task<void> tick(PartitionTable& self);
+  Task<void> remove_orphans(cluster::ClusterViewPtr view);
+  void reconcile(const cluster::ClusterView& view);
+
+  Parts parts_;
+  PartitionTableMetrics metrics_;
+  Listener listener_;
+  cluster::ClusterViewPtr view_;
+  std::unordered_map<PartitionKey, Slot> slots_;
+  Event changed_;  // a slot has opened, failed or gone
+  Event stop_wanted_;
+  std::size_t opening_ = 0;        // slots
+  std::size_t files_opening_ = 0;  // of these, past the queue
+  bool stopping_ = false;
+  TaskGroup tasks_;
+};
+
+}  // namespace forelog::replication
