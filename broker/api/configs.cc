@@ -1,0 +1,127 @@
+// DescribeConfigs, AlterConfigs, IncrementalAlterConfigs.
+
+#include <algorithm>
+
+#include "broker/api/handlers.h"
+#include "broker/cluster/controller.h"
+
+namespace forelog::api {
+namespace {
+
+constexpr Duration kAlterWait = 30s;
+
+Result<cluster::ConfigResource> resource_of(const Context& context, std::int8_t type, const std::string& name) {
+  using Kind = cluster::ConfigResource::Kind;
+  if (type == static_cast<std::int8_t>(Kind::topic)) return cluster::ConfigResource{Kind::topic, name};
+  if (type == static_cast<std::int8_t>(Kind::broker)) {
+    if (!name.empty() && name != std::to_string(context.services.self.value())) {
+      return fail(ErrorCode::kInvalidRequest, "settings of broker " + name + " are asked of that broker, not of broker " +
+                                                  std::to_string(context.services.self.value()));
+    }
+    return cluster::ConfigResource{Kind::broker, name};
+  }
+  return fail(ErrorCode::kInvalidRequest, "resource type " + std::to_string(type) + " has no settings here");
+}
+
+}  // namespace
+
+Task<wire::DescribeConfigsResponse> describe_configs(Context context, wire::DescribeConfigsRequest request) {
+  wire::DescribeConfigsResponse response;
+  for (auto& wanted : request.resources) {
+    auto& out = response.results.emplace_back();
+    out.resource_type = wanted.resource_type;
+    out.resource_name = wanted.resource_name;
+    auto resource = resource_of(context, wanted.resource_type, wanted.resource_name);
+    auto entries = resource ? co_await context.services.controller.describe_configs(*resource)
+                            : Result<std::vector<SettingEntry>>(fail(resource.error()));
+    if (!entries) {
+      out.error_code = entries.error();
+      out.error_message = entries.error().text();
+      continue;
+    }
+    for (auto& entry : *entries) {
+      const auto& keys = wanted.configuration_keys;
+      if (keys && std::find(keys->begin(), keys->end(), entry.name) == keys->end()) continue;
+      auto& config = out.configs.emplace_back();
+      config.name = std::move(entry.name);
+      config.value = std::move(entry.value);
+      config.read_only = entry.read_only;
+      config.config_source = static_cast<std::int8_t>(entry.source);
+      config.is_sensitive = entry.sensitive;
+      config.config_type = static_cast<std::int8_t>(entry.type);
+      if (request.include_documentation) config.documentation = std::move(entry.text);
+      if (!request.include_synonyms) continue;
+      for (auto& synonym : entry.synonyms) {
+        config.synonyms.push_back({std::move(synonym.name), std::move(synonym.value), static_cast<std::int8_t>(synonym.source)});
+      }
+    }
+  }
+  co_return response;
+}
+
+Task<wire::IncrementalAlterConfigsResponse> incremental_alter_configs(Context context,
+                                                                      wire::IncrementalAlterConfigsRequest request) {
+  auto deadline = context.received + kAlterWait;
+  wire::IncrementalAlterConfigsResponse response;
+  for (auto& wanted : request.resources) {
+    auto& out = response.responses.emplace_back();
+    out.resource_type = wanted.resource_type;
+    out.resource_name = wanted.resource_name;
+    auto refuse = [&out](const Error& error) {
+      out.error_code = error;
+      out.error_message = error.text();
+    };
+    auto resource = resource_of(context, wanted.resource_type, wanted.resource_name);
+    if (!resource) {
+      refuse(resource.error());
+      continue;
+    }
+    std::vector<cluster::ConfigChange> changes;
+    std::optional<Error> wrong;
+    for (auto& config : wanted.configs) {
+      if (config.config_operation < 0 || config.config_operation > 3) {
+        wrong = Error{ErrorCode::kInvalidRequest, "operation " + std::to_string(config.config_operation) + " of " + config.name};
+        break;
+      }
+      auto op = static_cast<cluster::ConfigOp>(config.config_operation);
+      if (!config.value && op != cluster::ConfigOp::remove) {
+        wrong = Error{ErrorCode::kInvalidRequest, config.name + " has no value"};
+        break;
+      }
+      changes.push_back({op, std::move(config.name), std::move(config.value).value_or("")});
+    }
+    if (wrong) {
+      refuse(*wrong);
+      continue;
+    }
+    auto altered = co_await context.services.controller.alter_configs(*resource, std::move(changes), request.validate_only,
+                                                                      deadline);
+    if (!altered) refuse(altered.error());
+  }
+  co_return response;
+}
+
+Task<wire::AlterConfigsResponse> alter_configs(Context context, wire::AlterConfigsRequest request) {
+  auto deadline = context.received + kAlterWait;
+  wire::AlterConfigsResponse response;
+  for (auto& wanted : request.resources) {
+    auto& out = response.responses.emplace_back();
+    out.resource_type = wanted.resource_type;
+    out.resource_name = wanted.resource_name;
+    auto resource = resource_of(context, wanted.resource_type, wanted.resource_name);
+    SettingMap configs;
+    for (auto& config : wanted.configs) {
+      if (config.value) configs[config.name] = *std::move(config.value);
+    }
+    auto replaced = resource ? co_await context.services.controller.replace_configs(*resource, std::move(configs),
+                                                                                    request.validate_only, deadline)
+                             : Result<void>(fail(resource.error()));
+    if (!replaced) {
+      out.error_code = replaced.error();
+      out.error_message = replaced.error().text();
+    }
+  }
+  co_return response;
+}
+
+}  // namespace forelog::api

@@ -1,0 +1,132 @@
+#include "broker/api/dispatch.h"
+
+#include <unordered_map>
+#include <utility>
+
+#include "broker/api/handlers.h"
+#include "broker/base/log.h"
+#include "broker/wire/codec.h"
+
+namespace forelog::api {
+namespace {
+
+using Serve = Task<Result<Reply>> (*)(Context, wire::ParsedRequest);
+
+template <class Message, Task<typename Message::Response> (*handler)(Context, Message)>
+Task<Result<Reply>> serve(Context context, wire::ParsedRequest parsed) {
+  auto message = CO_TRY(wire::decode<Message>(parsed.body, parsed.header.version));
+  parsed.body = {};  // a long wait holds only what the handler kept
+  auto response = co_await handler(std::move(context), std::move(message));
+  co_return Reply{wire::encode_response(response, parsed.header.version, parsed.header.correlation_id)};
+}
+
+Task<Result<Reply>> serve_produce(Context context, wire::ParsedRequest parsed) {
+  auto message = CO_TRY(wire::decode<wire::ProduceRequest>(parsed.body, parsed.header.version));
+  parsed.body = {};
+  auto reply = co_await produce(std::move(context), std::move(message));
+  if (!reply.response) co_return Reply{{}, reply.failed};
+  co_return Reply{wire::encode_response(*reply.response, parsed.header.version, parsed.header.correlation_id)};
+}
+
+const std::unordered_map<std::int16_t, Serve>& handlers() {
+  using namespace wire;  // NOLINT: the table reads as a list of messages
+  auto key = [](ApiKey api) { return static_cast<std::int16_t>(api); };
+  static const std::unordered_map<std::int16_t, Serve> table = {
+      {key(ApiKey::kProduce), serve_produce},
+      {key(ApiKey::kFetch), serve<FetchRequest, fetch>},
+      {key(ApiKey::kListOffsets), serve<ListOffsetsRequest, list_offsets>},
+      {key(ApiKey::kMetadata), serve<MetadataRequest, metadata>},
+      {key(ApiKey::kOffsetCommit), serve<OffsetCommitRequest, offset_commit>},
+      {key(ApiKey::kOffsetFetch), serve<OffsetFetchRequest, offset_fetch>},
+      {key(ApiKey::kFindCoordinator), serve<FindCoordinatorRequest, find_coordinator>},
+      {key(ApiKey::kJoinGroup), serve<JoinGroupRequest, join_group>},
+      {key(ApiKey::kHeartbeat), serve<HeartbeatRequest, heartbeat>},
+      {key(ApiKey::kLeaveGroup), serve<LeaveGroupRequest, leave_group>},
+      {key(ApiKey::kSyncGroup), serve<SyncGroupRequest, sync_group>},
+      {key(ApiKey::kDescribeGroups), serve<DescribeGroupsRequest, describe_groups>},
+      {key(ApiKey::kListGroups), serve<ListGroupsRequest, list_groups>},
+      {key(ApiKey::kApiVersions), serve<ApiVersionsRequest, api_versions>},
+      {key(ApiKey::kCreateTopics), serve<CreateTopicsRequest, create_topics>},
+      {key(ApiKey::kDeleteTopics), serve<DeleteTopicsRequest, delete_topics>},
+      {key(ApiKey::kDeleteRecords), serve<DeleteRecordsRequest, delete_records>},
+      {key(ApiKey::kInitProducerId), serve<InitProducerIdRequest, init_producer_id>},
+      {key(ApiKey::kOffsetForLeaderEpoch), serve<OffsetForLeaderEpochRequest, offset_for_leader_epoch>},
+      {key(ApiKey::kDescribeConfigs), serve<DescribeConfigsRequest, describe_configs>},
+      {key(ApiKey::kAlterConfigs), serve<AlterConfigsRequest, alter_configs>},
+      {key(ApiKey::kDescribeLogDirs), serve<DescribeLogDirsRequest, describe_log_dirs>},
+      {key(ApiKey::kCreatePartitions), serve<CreatePartitionsRequest, create_partitions>},
+      {key(ApiKey::kDeleteGroups), serve<DeleteGroupsRequest, delete_groups>},
+      {key(ApiKey::kIncrementalAlterConfigs), serve<IncrementalAlterConfigsRequest, incremental_alter_configs>},
+      {key(ApiKey::kListPartitionReassignments), serve<ListPartitionReassignmentsRequest, list_partition_reassignments>},
+      {key(ApiKey::kOffsetDelete), serve<OffsetDeleteRequest, offset_delete>},
+      {key(ApiKey::kDescribeClientQuotas), serve<DescribeClientQuotasRequest, describe_client_quotas>},
+      {key(ApiKey::kDescribeUserScramCredentials),
+       serve<DescribeUserScramCredentialsRequest, describe_user_scram_credentials>},
+      {key(ApiKey::kDescribeCluster), serve<DescribeClusterRequest, describe_cluster>},
+      {key(ApiKey::kDescribeProducers), serve<DescribeProducersRequest, describe_producers>},
+      {key(ApiKey::kDescribeTopicPartitions), serve<DescribeTopicPartitionsRequest, describe_topic_partitions>},
+  };
+  return table;
+}
+
+}  // namespace
+
+struct Dispatcher::Metrics {
+  explicit Metrics(MetricsRegistry& registry)
+      : refused(registry, "forelog_requests_refused_total", "Connections closed because of what the client sent") {
+    for (const auto& api : wire::api_table()) {
+      auto label = "api=\"" + std::string(api.name) + "\"";
+      requests.try_emplace(static_cast<std::int16_t>(api.key), registry, "forelog_requests_total", "Requests handled", label);
+      times.try_emplace(static_cast<std::int16_t>(api.key), registry, "forelog_request_seconds",
+                        "From a request's arrival to its answer, long polls included", label);
+    }
+  }
+  Counter refused;
+  std::map<std::int16_t, Counter> requests;
+  std::map<std::int16_t, Histogram> times;
+};
+
+Dispatcher::Dispatcher(Services& services, MetricsRegistry& metrics)
+    : services_(services), metrics_(std::make_unique<Metrics>(metrics)) {}
+
+Dispatcher::~Dispatcher() = default;
+
+void Dispatcher::refused(const ClientInfo& client, const Error& error) {
+  ++metrics_->refused;
+  log_line(info, "connection_refused",
+           {{"peer", client.host}, {"client_id", client.client_id}, {"listener", client.listener}, {"error", error}});
+}
+
+Task<Reply> Dispatcher::handle(Request request) {
+  auto parsed = wire::parse_request(request.frame);
+  if (!parsed) {
+    refused(*request.client, parsed.error());
+    co_return Reply{{}, true};
+  }
+  const auto& header = parsed->header;
+  auto client = std::move(request.client);
+  if (header.client_id && client->client_id != *header.client_id) client->client_id = *header.client_id;
+  if (parsed->api == nullptr && header.api_key == static_cast<std::int16_t>(wire::ApiKey::kApiVersions)) {
+    co_return Reply{wire::encode_unsupported_api_versions(header.correlation_id)};
+  }
+  auto row = handlers().find(header.api_key);
+  if (parsed->api == nullptr || row == handlers().end()) {
+    refused(*client, Error{ErrorCode::kUnsupportedVersion, "api key " + std::to_string(header.api_key) + " version " +
+                                                               std::to_string(header.version)});
+    co_return Reply{{}, true};
+  }
+  auto key = header.api_key;
+  ++metrics_->requests.at(key);
+  // The handler owns the only reference to the frame: a produced batch is stamped where it lies.
+  request.frame = {};
+  Context context{services_, client, header.version, request.received};
+  auto reply = co_await row->second(std::move(context), *std::move(parsed));
+  metrics_->times.at(key).record(services_.env.clock.now() - request.received);
+  if (!reply) {
+    refused(*client, reply.error());
+    co_return Reply{{}, true};
+  }
+  co_return *std::move(reply);
+}
+
+}  // namespace forelog::api

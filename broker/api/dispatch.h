@@ -1,0 +1,43 @@
+// dispatch.h: a frame → the handler of its API → a frame. One a core.
+//
+// Kafka's rule for what cannot be parsed (unknown key, unsupported version, malformed body): close the connection, with a
+// log line and a counter; but an unsupported version of ApiVersions is answered in version 0 (KIP-511).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "broker/api/services.h"
+#include "broker/base/bytes.h"
+#include "broker/base/metrics.h"
+
+namespace forelog::api {
+
+struct Request {
+  Buffer frame;  // without its length; nobody else holds it
+  std::shared_ptr<ClientInfo> client;
+  Instant received;
+};
+
+struct Reply {
+  Slices slices;       // a whole response frame; empty when none is due
+  bool close = false;  // after sending
+};
+
+class Dispatcher {
+ public:
+  Dispatcher(Services& services, MetricsRegistry& metrics);
+  ~Dispatcher();
+
+  Task<Reply> handle(Request request);
+  // Notes that a connection is closed because of what its client sent.
+  void refused(const ClientInfo& client, const Error& error);
+
+ private:
+  struct Metrics;
+  Services& services_;
+  std::unique_ptr<Metrics> metrics_;
+};
+
+}  // namespace forelog::api

@@ -1,0 +1,305 @@
+// Kafka's Fetch, with archived data: warm partitions are answered with what is in memory; what is cold is being loaded while
+// the request waits, up to its own deadline, and goes on being loaded when it has gone.
+
+#include <algorithm>
+#include <string>
+
+#include "broker/api/fan_out.h"
+#include "broker/api/fetch_sessions.h"
+#include "broker/api/handlers.h"
+#include "broker/api/read_metrics.h"
+#include "broker/env/task_group.h"
+#include "broker/log/batch.h"
+#include "broker/prefetch/access_feed.h"
+#include "broker/prefetch/prefetcher.h"
+#include "broker/replication/partition_table.h"
+
+namespace forelog::api {
+namespace {
+
+// Once the first cold block has landed, others of the same load are a moment behind it.
+constexpr Duration kGather = 1ms;
+
+struct Item {
+  FetchPartition wanted;
+  PartitionKey key;
+  std::optional<Error> error;  // known before any partition was asked
+  replication::ReadResult read;
+  bool was_cold = false;   // something had to come from the archive
+  Instant cold_since{};    // when that was first seen
+  Duration waited{};
+};
+
+// The partitions of one core, in the order of the request.
+struct CoreItems {
+  CoreId core;
+  std::vector<Item*> items;
+  std::shared_ptr<Event> news;  // of that core: more may be there than at the last look
+  std::uint64_t seen = 0;
+};
+
+struct Limits {
+  Bytes left = 0;      // of the answer
+  bool none_yet = true;  // the first batch of an answer comes whatever its size
+};
+
+struct Fetch {
+  Services& services;
+  prefetch::ClientPtr client;
+  wire::Version version = 0;
+  Deadline deadline;
+  Bytes size_max = 0;
+  Bytes size_min = 0;
+  std::int32_t wait_max_ms = 0;
+  bool read_committed = false;
+};
+
+Task<bool> look_on_core(const Fetch& fetch, CoreItems& group, Limits& limits) {
+  auto& services = fetch.services;
+  auto& here = services.here();
+  auto& clock = services.env.clock;
+  if (!group.news) group.news = std::make_shared<Event>(clock);
+  group.seen = group.news->count();
+  for (auto* item : group.items) {
+    auto partition = here.partitions.find(item->key);
+    if (!partition) {
+      auto opened = co_await here.partitions.get(item->key, fetch.deadline);
+      if (!opened) {
+        item->read = {};
+        item->read.error = opened.error();
+        continue;
+      }
+      partition = *std::move(opened);
+    }
+    replication::ReadRequest request;
+    request.offset = item->wanted.fetch_offset;
+    request.size_max = std::clamp<Bytes>(limits.left, 0, item->wanted.size_max);
+    request.at_least_one = limits.none_yet;
+    request.read_committed = fetch.read_committed;
+    request.leader_epoch = item->wanted.leader_epoch;
+    request.news = group.news;
+    item->read = co_await partition->read(std::move(request));
+    if (item->read.size > 0) limits.none_yet = false;
+    limits.left -= item->read.size;
+    if (item->read.loading && !item->was_cold && item->read.size == 0) {
+      item->was_cold = true;
+      item->cold_since = clock.now();
+    }
+  }
+  co_return true;
+}
+
+prefetch::AccessEvent access_of(const Fetch& fetch, const Item& item, const replication::Partition& partition) {
+  prefetch::AccessEvent event;
+  const auto& read = item.read;
+  event.client = fetch.client;
+  event.partition = item.key;
+  event.topic = partition.topic().value();
+  event.leader_epoch = partition.leader_epoch();
+  event.asked = item.wanted.fetch_offset;
+  event.high_watermark = read.high_watermark;
+  event.partition_max_bytes = static_cast<std::int32_t>(item.wanted.size_max);
+  event.max_bytes = static_cast<std::int32_t>(fetch.size_max);
+  event.min_bytes = static_cast<std::int32_t>(fetch.size_min);
+  event.max_wait_ms = fetch.wait_max_ms;
+  event.wait = item.waited;
+  if (item.was_cold) event.wait_cause = read.joined ? prefetch::WaitCause::joined : prefetch::WaitCause::archive;
+  if (read.batches.empty()) return event;
+  event.first = read.first;
+  event.last = read.end - 1;
+  event.first_timestamp = read.first_timestamp;
+  event.last_timestamp = read.last_timestamp;
+  event.shard = read.shard;
+  event.first_block = read.first_block;
+  event.last_block = read.last_block;
+  event.bytes = read.tiers;
+  event.plan = read.cause.plan;
+  return event;
+}
+
+// After the last look: what was read is noted for metrics, prefetching and the access log.
+Task<void> note_on_core(const Fetch& fetch, CoreItems& group) {
+  auto& here = fetch.services.here();
+  auto now = fetch.services.env.clock.now();
+  for (auto* item : group.items) {
+    auto partition = here.partitions.find(item->key);
+    if (!partition || item->read.error) continue;
+    if (item->was_cold) item->waited = now - item->cold_since;
+    if (item->read.batches.empty() && !item->read.loading) continue;
+    bool cold = item->read.tiers.memory + item->read.tiers.archive > 0;
+    if (!item->read.batches.empty()) here.reads.note(item->read.tiers, cold, item->waited);
+    here.prefetcher.on_access(access_of(fetch, *item, *partition));
+  }
+  co_return;
+}
+
+// Tells the prefetchers of misses at once, so that what comes behind them is on its way before the first answer.
+Task<void> note_misses_on_core(const Fetch& fetch, CoreItems& group) {
+  auto& here = fetch.services.here();
+  for (auto* item : group.items) {
+    auto partition = here.partitions.find(item->key);
+    if (!partition || !item->was_cold || !item->read.batches.empty()) continue;
+    here.prefetcher.on_access(access_of(fetch, *item, *partition));
+  }
+  co_return;
+}
+
+struct Outcome {
+  Bytes size = 0;
+  bool error = false;
+  bool loading = false;
+  bool waited = false;  // for the archive
+};
+
+Outcome sum_up(const std::vector<Item>& items) {
+  Outcome out;
+  for (const auto& item : items) {
+    out.size += std::min<Bytes>(item.read.size, item.wanted.size_max);
+    out.error |= item.error.has_value() || item.read.error.has_value();
+    out.loading |= item.read.loading;
+    out.waited |= item.was_cold;
+  }
+  return out;
+}
+
+Task<void> look(const Fetch& fetch, std::vector<CoreItems>& groups) {
+  Limits limits{fetch.size_max, true};
+  // In turn, as there is one byte budget; what is warm costs no waiting, and cold loads run on from the first look.
+  for (auto& group : groups) {
+    auto there = look_on_core(fetch, group, limits);
+    co_await fetch.services.env.cores.on(group.core, std::move(there));
+  }
+}
+
+Task<void> note(const Fetch& fetch, std::vector<CoreItems>& groups, Task<void> (*what)(const Fetch&, CoreItems&)) {
+  std::vector<CoreTask> tasks;
+  for (auto& group : groups) tasks.emplace_back(group.core, what(fetch, group));
+  co_await fan_out(fetch.services.env.cores, std::move(tasks));
+}
+
+Task<bool> watch_on_core(CoreItems& group, Deadline until) {
+  auto news = group.news;
+  co_return co_await news->wait_since(group.seen, until);
+}
+
+Task<void> watch(env::Cores& cores, CoreItems& group, Deadline until, Event& woken) {
+  auto there = watch_on_core(group, until);
+  co_await cores.on(group.core, std::move(there));
+  woken.notify();
+}
+
+// Until some partition may have more, or `until`.
+Task<void> wait_for_news(const Fetch& fetch, std::vector<CoreItems>& groups, Deadline until) {
+  auto& cores = fetch.services.env.cores;
+  if (groups.size() == 1 && groups.front().core == cores.current()) {
+    co_await watch_on_core(groups.front(), until);
+    co_return;
+  }
+  Event woken(fetch.services.env.clock);
+  auto seen = woken.count();
+  TaskGroup watches(cores);
+  for (auto& group : groups) watches.spawn(watch(cores, group, until, woken));
+  co_await woken.wait_since(seen, until);
+  for (auto& group : groups) cores.post(group.core, [news = group.news] { news->notify(); });
+  co_await watches.join();
+}
+
+wire::FetchResponse::Partition answer_of(Item& item, const Fetch& fetch) {
+  wire::FetchResponse::Partition out;
+  out.partition_index = item.wanted.partition;
+  auto& read = item.read;
+  const auto& error = item.error ? item.error : read.error;
+  if (fetch.read_committed) out.aborted_transactions.emplace();
+  out.high_watermark = kNoOffset;
+  if (error) {
+    out.error_code = *error;
+    if (error->code == ErrorCode::kOffsetOutOfRange) out.log_start_offset = read.log_start;
+    return out;
+  }
+  out.high_watermark = read.high_watermark;
+  out.last_stable_offset = read.high_watermark;  // no transaction is ever open
+  out.log_start_offset = read.log_start;
+  if (fetch.version < 10 && !read.batches.empty()) {
+    auto first = log::BatchView::parse(read.batches.front().view());
+    if (first && first->codec() == log::Codec::zstd) {
+      out.error_code = ErrorCode::kUnsupportedCompressionType;
+      return out;
+    }
+  }
+  out.records = wire::Records(std::move(read.batches));
+  return out;
+}
+
+}  // namespace
+
+Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
+  auto& services = context.services;
+  auto& clock = services.env.clock;
+  auto view = services.cluster.view();
+  auto& sessions = services.here().fetch_sessions;
+  auto session = sessions.begin(request, context.version, clock.now());
+  if (!session.error.ok()) {
+    wire::FetchResponse refused;
+    refused.error_code = session.error;
+    co_return refused;
+  }
+  if (context.client->rack != request.rack_id) context.client->rack = request.rack_id;
+  Fetch fetch{services, context.client->describe(), context.version, {}, 0, 0, request.max_wait_ms, request.isolation_level == 1};
+  fetch.deadline = context.received + std::chrono::milliseconds(std::max(request.max_wait_ms, 0));
+  fetch.size_max = std::clamp<Bytes>(request.max_bytes, 0, services.service.fetch_size_max);
+  fetch.size_min = std::min<Bytes>(std::max(request.min_bytes, 0), fetch.size_max);
+
+  std::vector<Item> items(session.partitions.size());
+  std::vector<CoreItems> groups;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    auto& item = items[i];
+    item.wanted = std::move(session.partitions[i]);
+    const auto* topic = item.wanted.by_id ? view->topic(item.wanted.topic_id) : view->topic(item.wanted.topic);
+    if (topic == nullptr || topic->deleting) {
+      item.error = Error{item.wanted.by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition, {}};
+      continue;
+    }
+    item.key = {topic->id, item.wanted.partition};
+    if (view->partition(item.key) == nullptr) {
+      item.error = Error{ErrorCode::kUnknownTopicOrPartition, {}};
+      continue;
+    }
+    auto core = services.owner(item.key);
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.core == core; });
+    if (group == groups.end()) group = groups.insert(group, CoreItems{core, {}, nullptr, 0});
+    group->items.push_back(&item);
+  }
+
+  bool misses_noted = false;
+  bool gathered = false;
+  while (true) {
+    co_await look(fetch, groups);
+    auto sum = sum_up(items);
+    if (sum.loading && sum.size == 0 && !misses_noted) {
+      misses_noted = true;
+      co_await note(fetch, groups, note_misses_on_core);
+    }
+    auto now = clock.now();
+    bool enough = sum.size >= fetch.size_min || sum.error || items.empty() || now >= fetch.deadline;
+    if (enough && sum.waited && sum.loading && sum.size > 0 && !gathered && now < fetch.deadline) {
+      gathered = true;
+      co_await sleep_until(clock, std::min(fetch.deadline, now + kGather));
+      continue;
+    }
+    if (enough) break;
+    co_await wait_for_news(fetch, groups, fetch.deadline);
+  }
+  co_await note(fetch, groups, note_on_core);
+
+  std::vector<wire::FetchResponse::Partition> answers;
+  answers.reserve(items.size());
+  std::vector<FetchPartition> wanted;
+  wanted.reserve(items.size());
+  for (auto& item : items) {
+    answers.push_back(answer_of(item, fetch));
+    wanted.push_back(std::move(item.wanted));
+  }
+  co_return sessions.finish(session, std::move(wanted), std::move(answers));
+}
+
+}  // namespace forelog::api

@@ -1,0 +1,132 @@
+// ListOffsets, OffsetForLeaderEpoch, DeleteRecords: questions about the ends of logs, and moving their start.
+
+#include "broker/api/handlers.h"
+#include "broker/api/partition_call.h"
+#include "broker/prefetch/access_feed.h"
+#include "broker/prefetch/prefetcher.h"
+
+namespace forelog::api {
+namespace {
+
+using PartitionPtr = replication::PartitionTable::PartitionPtr;
+
+constexpr Duration kAnswerWait = 30s;
+
+enum SpecialTime : std::int64_t { kLatest = -1, kEarliest = -2, kMaxTimestamp = -3, kEarliestLocal = -4, kLatestTiered = -5 };
+
+Task<Result<replication::OffsetAnswer>> ask_offset(PartitionPtr partition, std::int64_t time, Epoch client_epoch) {
+  CO_TRY(partition->check_epoch(client_epoch));
+  auto at = [&](Offset offset) { return replication::OffsetAnswer{-1, offset, partition->epoch_at(offset)}; };
+  switch (time) {
+    case kLatest: co_return replication::OffsetAnswer{-1, partition->high_watermark(), partition->leader_epoch()};
+    case kEarliest: co_return at(partition->log_start());
+    case kEarliestLocal: co_return at(std::max(partition->local_start(), partition->log_start()));
+    case kLatestTiered: {
+      auto end = partition->archived_end();
+      if (end <= partition->log_start()) co_return replication::OffsetAnswer{};
+      co_return at(end - 1);
+    }
+    case kMaxTimestamp: co_return co_await partition->find_max_timestamp();
+    default: break;
+  }
+  if (time < 0) co_return fail(ErrorCode::kInvalidRequest, "time " + std::to_string(time));
+  co_return co_await partition->find_by_time(time);
+}
+
+Task<Result<log::LocalLog::EpochEnd>> ask_epoch_end(PartitionPtr partition, Epoch epoch, Epoch client_epoch) {
+  CO_TRY(partition->check_epoch(client_epoch));
+  co_return partition->epoch_end(epoch);
+}
+
+Task<Result<Offset>> ask_delete(PartitionPtr partition, Offset before) {
+  if (before.value() == -1) before = partition->high_watermark();
+  co_return co_await partition->delete_records(before);
+}
+
+// A look-up by time announces a read: it is logged, and what it names is warmed (predictor.md, signal 2).
+void announce(Services& services, const Context& context, const TopicName& topic, PartitionId id, std::int64_t time,
+              Offset offset) {
+  auto view = services.cluster.view();
+  const auto* known = view->topic(topic);
+  if (known == nullptr || known->name.value() == prefetch::kAccessLogTopic || offset == kNoOffset) return;
+  prefetch::GroupEvent event;
+  event.kind = prefetch::GroupEventKind::list_offsets;
+  event.client = context.client->describe();
+  event.offsets.push_back({PartitionKey{known->id, id}, offset, time});
+  services.here().accesses.add(event);
+  auto core = services.owner(event.offsets.front().partition);
+  services.env.cores.post(core, [&services, core, event = std::move(event)] { services.at(core).prefetcher.on_group_event(event); });
+}
+
+}  // namespace
+
+Task<wire::ListOffsetsResponse> list_offsets(Context context, wire::ListOffsetsRequest request) {
+  auto& services = context.services;
+  auto deadline = context.received + kAnswerWait;
+  wire::ListOffsetsResponse response;
+  for (auto& topic : request.topics) {
+    auto& answers = response.topics.emplace_back();
+    answers.name = topic.name;
+    for (auto& wanted : topic.partitions) {
+      auto& out = answers.partitions.emplace_back();
+      out.partition_index = wanted.partition_index;
+      auto found = co_await call_partition(services, topic.name, wanted.partition_index, deadline, ask_offset, wanted.timestamp,
+                                           wanted.current_leader_epoch);
+      if (!found) {
+        out.error_code = found.error();
+        continue;
+      }
+      out.timestamp = found->timestamp;
+      out.offset = found->offset;
+      out.leader_epoch = found->epoch;
+      if (wanted.timestamp >= 0) announce(services, context, topic.name, wanted.partition_index, wanted.timestamp, found->offset);
+    }
+  }
+  co_return response;
+}
+
+Task<wire::OffsetForLeaderEpochResponse> offset_for_leader_epoch(Context context, wire::OffsetForLeaderEpochRequest request) {
+  auto deadline = context.received + kAnswerWait;
+  wire::OffsetForLeaderEpochResponse response;
+  for (auto& topic : request.topics) {
+    auto& answers = response.topics.emplace_back();
+    answers.topic = topic.topic;
+    for (auto& wanted : topic.partitions) {
+      auto& out = answers.partitions.emplace_back();
+      out.partition = wanted.partition;
+      auto end = co_await call_partition(context.services, topic.topic, wanted.partition, deadline, ask_epoch_end,
+                                         wanted.leader_epoch, wanted.current_leader_epoch);
+      if (!end) {
+        out.error_code = end.error();
+        continue;
+      }
+      out.leader_epoch = end->epoch;
+      out.end_offset = end->end;
+    }
+  }
+  co_return response;
+}
+
+Task<wire::DeleteRecordsResponse> delete_records(Context context, wire::DeleteRecordsRequest request) {
+  auto deadline = context.received + std::chrono::milliseconds(std::max(request.timeout_ms, 1));
+  wire::DeleteRecordsResponse response;
+  for (auto& topic : request.topics) {
+    auto& answers = response.topics.emplace_back();
+    answers.name = topic.name;
+    for (auto& wanted : topic.partitions) {
+      auto& out = answers.partitions.emplace_back();
+      out.partition_index = wanted.partition_index;
+      auto start = co_await call_partition(context.services, topic.name, wanted.partition_index, deadline, ask_delete,
+                                           wanted.offset);
+      if (start) {
+        out.low_watermark = *start;
+      } else {
+        out.error_code = start.error();
+        out.low_watermark = kNoOffset;
+      }
+    }
+  }
+  co_return response;
+}
+
+}  // namespace forelog::api

@@ -1,0 +1,122 @@
+#include <algorithm>
+#include <string>
+
+#include "broker/api/fan_out.h"
+#include "broker/api/handlers.h"
+#include "broker/replication/partition_table.h"
+
+namespace forelog::api {
+namespace {
+
+// One partition of the request, on its way to its core and back.
+struct Item {
+  PartitionKey key;
+  Buffer batch;
+  wire::ProduceResponse::Partition* answer = nullptr;
+};
+
+struct Batch {
+  std::int16_t acks = 0;
+  bool zstd_allowed = true;
+  Deadline deadline;
+};
+
+void refuse(wire::ProduceResponse::Partition& answer, const Error& error) {
+  answer.error_code = error;
+  answer.base_offset = kNoOffset;
+  answer.error_message = error.text();
+  if (error.code == ErrorCode::kInvalidRecord || error.code == ErrorCode::kInvalidTimestamp) {
+    answer.record_errors.push_back({0, error.context});
+  }
+}
+
+Task<void> append_on_core(Services& services, Batch batch, std::vector<Item>& items) {
+  auto& table = services.here().partitions;
+  struct Waiting {
+    replication::PartitionTable::PartitionPtr partition;
+    Item* item;
+    Offset end;
+  };
+  std::vector<Waiting> waiting;
+  for (auto& item : items) {
+    auto partition = table.find(item.key);
+    if (!partition) {
+      // Rare: the partition is being opened. What comes behind on this connection waits with it.
+      auto opened = co_await table.get(item.key, batch.deadline);
+      if (!opened) {
+        refuse(*item.answer, opened.error());
+        continue;
+      }
+      partition = *std::move(opened);
+    }
+    item.answer->log_start_offset = partition->log_start();
+    auto appended = partition->append(std::move(item.batch), {batch.acks, batch.zstd_allowed, false});
+    if (!appended) {
+      refuse(*item.answer, appended.error());
+      continue;
+    }
+    item.answer->base_offset = appended->base;
+    item.answer->log_append_time_ms = appended->append_time_ms;
+    waiting.push_back({std::move(partition), &item, appended->end});
+  }
+  // All are queued for the same write; waiting for one after another costs nothing.
+  for (auto& wait : waiting) {
+    auto acknowledged = co_await wait.partition->wait_acknowledged(wait.end, batch.acks, batch.deadline);
+    if (!acknowledged) refuse(*wait.item->answer, acknowledged.error());
+  }
+}
+
+}  // namespace
+
+Task<ProduceReply> produce(Context context, wire::ProduceRequest request) {
+  auto& services = context.services;
+  auto view = services.cluster.view();
+  wire::ProduceResponse response;
+  std::optional<Error> refused;
+  if (request.acks < -1 || request.acks > 1) {
+    refused = Error{ErrorCode::kInvalidRequiredAcks, "acks=" + std::to_string(request.acks)};
+  } else if (request.transactional_id) {
+    refused = Error{ErrorCode::kTransactionalIdUnsupported, *request.transactional_id};
+  }
+  std::vector<std::vector<Item>> by_core(services.cores.size());
+  response.responses.reserve(request.topic_data.size());
+  for (auto& topic : request.topic_data) {
+    auto& answers = response.responses.emplace_back();
+    answers.name = topic.name;
+    answers.partition_responses.resize(topic.partition_data.size());
+    const auto* known = view->topic(topic.name);
+    for (std::size_t i = 0; i < topic.partition_data.size(); ++i) {
+      auto& wanted = topic.partition_data[i];
+      auto& answer = answers.partition_responses[i];
+      answer.index = wanted.index;
+      if (refused) {
+        refuse(answer, *refused);
+      } else if (known == nullptr || known->deleting || view->partition(topic.name, wanted.index) == nullptr) {
+        refuse(answer, {ErrorCode::kUnknownTopicOrPartition, topic.name.value() + "-" + std::to_string(wanted.index.value())});
+      } else if (wanted.records.empty()) {
+        refuse(answer, {ErrorCode::kInvalidRecord, "no records"});
+      } else if (known->internal() && topic.name.value() != "__consumer_offsets") {
+        refuse(answer, {ErrorCode::kInvalidTopic, topic.name.value() + " is written by the broker alone"});
+      } else {
+        PartitionKey key{known->id, wanted.index};
+        by_core[static_cast<std::size_t>(services.owner(key).value())].push_back({key, wanted.records.flat(), &answer});
+      }
+    }
+  }
+  request.topic_data.clear();  // the batches are held by their items alone
+  Batch batch{request.acks, context.version >= 7, context.received + std::chrono::milliseconds(std::max(request.timeout_ms, 0))};
+  std::vector<CoreTask> tasks;
+  for (std::size_t core = 0; core < by_core.size(); ++core) {
+    if (by_core[core].empty()) continue;
+    tasks.emplace_back(CoreId(static_cast<std::int32_t>(core)), append_on_core(services, batch, by_core[core]));
+  }
+  co_await fan_out(services.env.cores, std::move(tasks));
+  if (request.acks != 0) co_return ProduceReply{std::move(response), false};
+  bool failed = false;
+  for (const auto& topic : response.responses) {
+    for (const auto& partition : topic.partition_responses) failed |= !partition.error_code.ok();
+  }
+  co_return ProduceReply{std::nullopt, failed};
+}
+
+}  // namespace forelog::api

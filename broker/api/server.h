@@ -1,0 +1,63 @@
+// server.h: accepts connections on every listener and spreads them over the cores.
+//
+// Core 0 makes, starts and stops it. A connection lives on one core for its whole life; connections go round the cores in
+// turn. Above `max.connections` (or per address) a new one is closed at once.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/api/connection.h"
+#include "broker/base/metrics.h"
+#include "broker/cluster/broker_settings.h"
+#include "broker/env/env.h"
+#include "broker/env/task_group.h"
+
+namespace forelog::api {
+
+struct ServerMetrics {
+  explicit ServerMetrics(MetricsRegistry& registry);
+  Gauge connections;
+  Counter accepted, over_limit;
+};
+
+class Server {
+ public:
+  struct Parts {
+    env::Env& env;
+    std::vector<Dispatcher*> dispatchers;  // by core
+    MetricsRegistry& metrics;              // core 0's
+    ConnectionLimits limits;
+    std::int32_t connections_max;
+    std::int32_t connections_per_ip_max;
+    std::function<void(CoreId, std::uint64_t connection)> on_closed;  // on the connection's core
+  };
+  explicit Server(Parts parts);
+  ~Server();
+
+  // Fails when an address is taken, naming it. Yields where each listens, ports resolved.
+  Task<Result<std::vector<cluster::ListenerSpec>>> listen(std::vector<cluster::ListenerSpec> listeners);
+  void serve();       // starts accepting
+  Task<void> stop();  // closes listeners and connections, and resumes when their requests have ended
+
+ private:
+  struct PerCore;
+  static Task<void> accept(Server& self, env::ListenerPtr listener, std::string name);
+  static Task<void> run_connection(Server& self, std::size_t core, env::ConnectionPtr socket, ClientInfo client);
+  static Task<bool> close_all(Server& self, std::size_t core);
+  void gone(const std::string& host);
+
+  Parts parts_;
+  ServerMetrics metrics_;
+  std::vector<std::pair<std::string, env::ListenerPtr>> listeners_;
+  std::vector<std::unique_ptr<PerCore>> cores_;
+  std::map<std::string, std::int32_t> by_host_;
+  std::uint64_t last_connection_ = 0;
+  bool stopping_ = false;
+  TaskGroup tasks_;
+};
+
+}  // namespace forelog::api

@@ -1,0 +1,76 @@
+// services.h: what handlers call. Made by `Broker`, outlives every connection.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/api/client_info.h"
+#include "broker/base/ids.h"
+#include "broker/base/metrics.h"
+#include "broker/cluster/broker_settings.h"
+#include "broker/cluster/cluster_state.h"
+#include "broker/env/env.h"
+#include "broker/wire/field_notes.h"
+
+namespace forelog::cluster {
+class Controller;
+class ProducerIds;
+}  // namespace forelog::cluster
+namespace forelog::groups {
+class Coordinator;
+struct GroupSettings;
+}
+namespace forelog::prefetch {
+class AccessFeed;
+class Prefetcher;
+}  // namespace forelog::prefetch
+namespace forelog::replication {
+class PartitionTable;
+}
+
+namespace forelog::api {
+
+class FetchSessions;
+class ProducerIds;
+struct ReadMetrics;
+
+// What lives on one core, and is called on that core only.
+struct CoreServices {
+  MetricsRegistry& metrics;
+  replication::PartitionTable& partitions;
+  groups::Coordinator& groups;
+  prefetch::AccessFeed& accesses;
+  prefetch::Prefetcher& prefetcher;
+  FetchSessions& fetch_sessions;  // of the connections of this core
+  ProducerIds& producer_ids;
+  ReadMetrics& reads;
+};
+
+struct Services {
+  env::Env& env;
+  BrokerId self;
+  const cluster::BrokerSettings& broker;
+  const cluster::ServiceSettings& service;
+  const groups::GroupSettings& group;
+  cluster::ClusterState& cluster;
+  cluster::Controller& controller;
+  std::vector<CoreServices> cores;  // by core id
+
+  CoreServices& here() { return cores[static_cast<std::size_t>(env.cores.current().value())]; }
+  CoreServices& at(CoreId core) { return cores[static_cast<std::size_t>(core.value())]; }
+  // The core that owns a partition: the same as long as the number of cores is.
+  CoreId owner(const PartitionKey& partition) const {
+    return CoreId(static_cast<std::int32_t>(std::hash<PartitionKey>{}(partition) % cores.size()));
+  }
+};
+
+// One request on its way through a handler.
+struct Context {
+  Services& services;
+  std::shared_ptr<ClientInfo> client;
+  wire::Version version = 0;
+  Instant received;
+};
+
+}  // namespace forelog::api
