@@ -1,0 +1,266 @@
+#include "broker/admin_routes.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <optional>
+
+#include "broker/api/fan_out.h"
+#include "broker/base/json.h"
+#include "broker/prefetch/prefetcher.h"
+#include "broker/replication/partition_table.h"
+
+namespace forelog {
+namespace {
+
+using admin::HttpRequest;
+using admin::HttpResponse;
+
+constexpr Duration kWarmLife = 10min;
+constexpr Duration kAnswerMax = 10s;
+
+// --- shards -----------------------------------------------------------------------------------------------------------
+
+struct ShardRow {
+  std::int32_t partition = 0;
+  std::int64_t base = 0;
+  std::int64_t end = 0;
+  std::int32_t generation = 0;
+  std::string state;
+  std::string location;
+  std::int64_t size = 0;
+  std::int64_t age_ms = 0;
+  std::int64_t first_timestamp = -1;
+  std::int64_t max_timestamp = -1;
+  std::int64_t reads = 0;
+  std::int64_t bytes_read = 0;
+  std::int64_t last_read_ms = -1;
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("partition", m.partition);
+    field("base", m.base);
+    field("end", m.end);
+    field("generation", m.generation);
+    field("state", m.state);
+    field("location", m.location);
+    field("size", m.size);
+    field("age_ms", m.age_ms);
+    field("first_timestamp", m.first_timestamp);
+    field("max_timestamp", m.max_timestamp);
+    field("reads", m.reads);
+    field("bytes_read", m.bytes_read);
+    field("last_read_ms", m.last_read_ms);
+  };
+};
+
+struct ShardsAnswer {
+  std::string topic;
+  std::string topic_id;
+  std::vector<ShardRow> shards;
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("topic", m.topic);
+    field("topic_id", m.topic_id);
+    field("shards", m.shards);
+  };
+};
+
+ShardRow row_of(const replication::Partition& partition, const log::ShardDescriptor& shard, WallTime now) {
+  ShardRow row;
+  row.partition = partition.key().partition.value();
+  row.base = shard.base.value();
+  row.end = shard.end.value();
+  row.generation = shard.generation.value();
+  row.state = log::name_of(shard.state);
+  row.location = shard.local && shard.archived ? "local+archive" : shard.archived ? "archive" : "local";
+  row.size = shard.size;
+  row.age_ms = shard.created_ms > 0 ? to_ms(now) - shard.created_ms : 0;
+  row.first_timestamp = shard.first_timestamp;
+  row.max_timestamp = shard.max_timestamp;
+  row.reads = shard.access.reads;
+  row.bytes_read = shard.access.bytes;
+  row.last_read_ms = shard.access.last_read_ms;
+  return row;
+}
+
+Task<void> shards_on_core(api::Services& services, TopicId topic, std::vector<ShardRow>& out) {
+  auto now = services.env.clock.wall();
+  for (const auto& partition : services.here().partitions.all()) {
+    if (partition->key().topic != topic) continue;
+    for (const auto& shard : partition->chain().shards()) out.push_back(row_of(*partition, shard, now));
+  }
+  co_return;
+}
+
+std::string parameter(const HttpRequest& request, const std::string& name) {
+  auto it = request.query.find(name);
+  return it == request.query.end() ? std::string() : it->second;
+}
+
+Task<HttpResponse> get_shards(api::Services& services, HttpRequest request) {
+  TopicName name(parameter(request, "topic"));
+  auto view = services.cluster.view();
+  const auto* topic = view->topic(name);
+  if (topic == nullptr) co_return admin::http_error({ErrorCode::kUnknownTopicOrPartition, name.value()});
+  ShardsAnswer answer{name.value(), topic->id.text(), {}};
+  std::vector<std::vector<ShardRow>> by_core(services.cores.size());
+  std::vector<api::CoreTask> tasks;
+  for (std::size_t core = 0; core < by_core.size(); ++core) {
+    tasks.emplace_back(CoreId(static_cast<std::int32_t>(core)), shards_on_core(services, topic->id, by_core[core]));
+  }
+  co_await api::fan_out(services.env.cores, std::move(tasks));
+  for (auto& rows : by_core) std::move(rows.begin(), rows.end(), std::back_inserter(answer.shards));
+  std::sort(answer.shards.begin(), answer.shards.end(),
+            [](const auto& a, const auto& b) { return std::pair(a.partition, a.base) < std::pair(b.partition, b.base); });
+  co_return HttpResponse{200, "application/json", to_json(answer)};
+}
+
+// --- plans ------------------------------------------------------------------------------------------------------------
+
+Task<void> plans_on_core(api::Services& services, std::int64_t since, std::vector<prefetch::PlanNote>& out) {
+  out = services.here().prefetcher.plans_since(since);
+  co_return;
+}
+
+// Notes are numbered on each core; `since` is a list, one number a core, as the last answer gave it in `next`.
+Task<HttpResponse> get_plans(api::Services& services, HttpRequest request) {
+  std::vector<std::int64_t> since(services.cores.size(), 0);
+  auto text = parameter(request, "since");
+  const char* at = text.data();
+  const char* end = at + text.size();
+  for (auto& number : since) {
+    auto parsed = std::from_chars(at, end, number);
+    if (parsed.ec != std::errc()) break;
+    at = parsed.ptr != end && *parsed.ptr == ',' ? parsed.ptr + 1 : parsed.ptr;
+  }
+  std::vector<std::vector<prefetch::PlanNote>> by_core(services.cores.size());
+  std::vector<api::CoreTask> tasks;
+  for (std::size_t core = 0; core < by_core.size(); ++core) {
+    tasks.emplace_back(CoreId(static_cast<std::int32_t>(core)), plans_on_core(services, since[core], by_core[core]));
+  }
+  co_await api::fan_out(services.env.cores, std::move(tasks));
+  std::string next;
+  std::string notes;
+  for (std::size_t core = 0; core < by_core.size(); ++core) {
+    for (const auto& note : by_core[core]) {
+      since[core] = note.sequence;
+      notes += (notes.empty() ? "" : ",") + note.json;
+    }
+    next += (core == 0 ? "" : ",") + std::to_string(since[core]);
+  }
+  co_return HttpResponse{200, "application/json", "{\"next\":\"" + next + "\",\"plans\":[" + notes + "]}"};
+}
+
+// --- warm -------------------------------------------------------------------------------------------------------------
+
+struct Bound {
+  std::optional<Offset> offset;
+  std::optional<WallTime> time;
+};
+
+// "1200" is an offset, "@1700000000000" milliseconds, "2026-11-23T10:00:00Z" a time.
+Result<Bound> parse_bound(const std::string& text) {
+  auto number = [](std::string_view digits) -> std::optional<std::int64_t> {
+    std::int64_t value = 0;
+    auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size()) return std::nullopt;
+    return value;
+  };
+  if (text.starts_with('@')) {
+    if (auto ms = number(std::string_view(text).substr(1))) return Bound{std::nullopt, from_ms(*ms)};
+  } else if (auto offset = number(text)) {
+    if (*offset >= 0) return Bound{Offset(*offset), std::nullopt};
+  } else {
+    int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
+    if (std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) >= 3) {
+      auto date = std::chrono::year(year) / std::chrono::month(static_cast<unsigned>(month)) / static_cast<unsigned>(day);
+      if (date.ok()) {
+        auto days = std::chrono::sys_days(date).time_since_epoch();
+        auto time = std::chrono::duration_cast<std::chrono::milliseconds>(days) + std::chrono::hours(hour) +
+                    std::chrono::minutes(minute) + std::chrono::seconds(second);
+        return Bound{std::nullopt, from_ms(time.count())};
+      }
+    }
+  }
+  return fail(ErrorCode::kMalformed, "'" + text + "' is no offset, no @milliseconds and no time like 2026-11-23T10:00:00Z");
+}
+
+Result<prefetch::HintRange> range_of(const HttpRequest& request) {
+  auto from = TRY(parse_bound(parameter(request, "from")));
+  auto to = TRY(parse_bound(parameter(request, "to")));
+  if (from.offset && to.offset && *from.offset < *to.offset) return prefetch::OffsetRange{*from.offset, *to.offset};
+  if (from.time && to.time && *from.time < *to.time) return prefetch::TimeRange{*from.time, *to.time};
+  return fail(ErrorCode::kMalformed, "from and to must both be offsets, or both times, from before to");
+}
+
+struct WarmAnswer {
+  std::int32_t partitions = 0;
+  std::int32_t accepted = 0;
+  std::vector<std::string> refused;
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("partitions", m.partitions);
+    field("accepted", m.accepted);
+    field("refused", m.refused);
+  };
+};
+
+Task<HttpResponse> post_warm(api::Services& services, prefetch::HintSink& hints, HttpRequest request) {
+  TopicName name(parameter(request, "topic"));
+  auto view = services.cluster.view();
+  const auto* topic = view->topic(name);
+  if (topic == nullptr) co_return admin::http_error({ErrorCode::kUnknownTopicOrPartition, name.value()});
+  auto range = range_of(request);
+  if (!range) co_return admin::http_error(range.error());
+  auto only = parameter(request, "partition");
+  auto& clock = services.env.clock;
+  std::vector<prefetch::Plan> plans;
+  for (const auto& partition : topic->partitions) {
+    if (!only.empty() && only != std::to_string(partition.id.value())) continue;
+    prefetch::Plan plan;
+    plan.id = prefetch::PlanId(services.env.random.next() >> 1);
+    plan.score = 1;
+    plan.reason = prefetch::Reason::announced;
+    plan.received = clock.now();
+    plan.decided = clock.wall();
+    plan.expires = clock.now() + kWarmLife;
+    plan.body = prefetch::WarmPlan{{{PartitionKey{topic->id, partition.id}, *range, 1.0, 1}}, clock.now()};
+    plans.push_back(std::move(plan));
+  }
+  WarmAnswer answer;
+  answer.partitions = static_cast<std::int32_t>(plans.size());
+  struct Arrival {
+    explicit Arrival(env::Clock& c) : event(c) {}
+    Event event;
+    std::optional<std::vector<prefetch::PlanAnswer>> answers;
+  };
+  auto arrival = std::make_shared<Arrival>(clock);
+  auto home = services.env.cores.current();
+  auto done = [&services, home, arrival](std::vector<prefetch::PlanAnswer> answers) {
+    auto deliver = [arrival, answers = std::move(answers)]() mutable {
+      arrival->answers = std::move(answers);
+      arrival->event.notify();
+    };
+    services.env.cores.post(home, std::move(deliver));
+  };
+  hints.offer(std::move(plans), std::move(done));
+  auto deadline = clock.now() + kAnswerMax;
+  while (!arrival->answers) {
+    if (!co_await arrival->event.wait(deadline)) co_return admin::http_error({ErrorCode::kTimeout, "the cores do not answer"});
+  }
+  for (const auto& one : *arrival->answers) {
+    if (one.accepted()) {
+      ++answer.accepted;
+    } else {
+      answer.refused.push_back(std::string(prefetch::name_of(one.refusal)) + (one.detail.empty() ? "" : ": " + one.detail));
+    }
+  }
+  co_return HttpResponse{200, "application/json", to_json(answer)};
+}
+
+}  // namespace
+
+void add_admin_routes(admin::HttpServer& server, api::Services& services, prefetch::HintSink& hints) {
+  server.route("GET", "/api/shards", [&services](HttpRequest request) { return get_shards(services, std::move(request)); });
+  server.route("GET", "/api/plans", [&services](HttpRequest request) { return get_plans(services, std::move(request)); });
+  server.route("POST", "/api/warm", [&services, &hints](HttpRequest request) { return post_warm(services, hints, std::move(request)); });
+}
+
+}  // namespace forelog

@@ -1,0 +1,264 @@
+#include "broker/broker.h"
+
+#include <utility>
+
+#include "broker/admin/http_server.h"
+#include "broker/admin_routes.h"
+#include "broker/api/internal_topics.h"
+#include "broker/api/server.h"
+#include "broker/base/log.h"
+#include "broker/cluster/controller.h"
+#include "broker/cluster/session.h"
+#include "broker/core_parts.h"
+#include "broker/hint_router.h"
+#include "broker/log/recovery.h"
+#include "broker/no_archive.h"
+#include "broker/prefetch/hint_service.h"
+
+namespace forelog {
+namespace {
+
+constexpr Duration kRegisterMax = 30s;
+constexpr Duration kTopicMax = 30s;
+constexpr Duration kWalStopMax = 10s;
+
+Result<env::Endpoint> parse_endpoint(const std::string& text) {
+  auto colon = text.rfind(':');
+  std::int32_t port = -1;
+  if (colon != std::string::npos && text.size() - colon <= 6) {
+    port = 0;
+    for (char c : text.substr(colon + 1)) port = c >= '0' && c <= '9' && port >= 0 ? port * 10 + (c - '0') : -1;
+  }
+  if (port < 0 || port > 65535) return fail(ErrorCode::kInvalidSetting, "'" + text + "' is not host:port");
+  return env::Endpoint{text.substr(0, colon), static_cast<std::uint16_t>(port)};
+}
+
+Result<std::vector<cluster::ListenerSpec>> client_listeners(const cluster::BrokerSettings& settings) {
+  return cluster::parse_listeners(settings.listeners, settings.protocol_map);
+}
+
+}  // namespace
+
+struct Broker::Parts {
+  Parts(env::Env& e, AllSettings s)
+      : env(e),
+        settings(std::move(s)),
+        cluster(env.cores, env.metadata, settings.raw),
+        controller(env, cluster, settings.broker, settings.raw, settings_catalog()),
+        services{env,   BrokerId(settings.broker.broker_id), settings.broker, settings.service, settings.group, cluster,
+                 controller, {}},
+        catalog(env.local),
+        hint_router(services),
+        tasks(env.cores) {
+    for (int core = 0; core < env.cores.count(); ++core) metrics.push_back(std::make_unique<MetricsRegistry>());
+    wal.emplace(env, log::WalSettings{settings.broker.log_dirs.front() + "/wal", settings.log.wal_file_size, settings.log.wal_size_max},
+                *metrics.front());
+  }
+
+  env::Env& env;
+  AllSettings settings;
+  std::vector<std::unique_ptr<MetricsRegistry>> metrics;  // by core; outlive all that count in them
+  cluster::ClusterState cluster;
+  cluster::Controller controller;
+  api::Services services;
+  NoArchive no_archive;
+  log::Catalog catalog;
+  std::optional<log::Wal> wal;
+  std::vector<std::unique_ptr<CoreParts>> cores;
+  HintRouter hint_router;
+  std::optional<prefetch::HintService> hint_service;
+  std::optional<api::Server> server;
+  std::optional<cluster::Session> session;
+  std::optional<admin::HttpServer> http;
+  std::vector<cluster::ListenerSpec> listeners;
+  bool cluster_started = false, wal_started = false, controller_started = false, cores_started = false, ready = false;
+  TaskGroup tasks;
+
+  Task<Result<void>> recover();
+  Task<Result<void>> join_cluster();
+  Task<void> build_cores();
+  Task<Result<void>> listen();
+  Task<Result<void>> start_hints();
+  Task<Result<void>> start_admin();
+  static Task<bool> build_core(Parts& self, CoreId core, CoreParts::Shared shared);
+  static Task<bool> start_core(Parts& self, CoreId core);
+  static Task<bool> stop_core(Parts& self, CoreId core);
+};
+
+Broker::Broker(env::Env& env, AllSettings settings) : parts_(std::make_unique<Parts>(env, std::move(settings))) {}
+Broker::~Broker() = default;
+
+const std::vector<cluster::ListenerSpec>& Broker::listeners() const { return parts_->listeners; }
+prefetch::HintSink& Broker::hints() { return parts_->hint_router; }
+
+// --- start, left to right ---------------------------------------------------------------------------------------------
+
+Task<Result<void>> Broker::Parts::recover() {
+  auto directory = settings.broker.log_dirs.front();
+  CO_TRY(co_await env.files.create_directories(directory + "/segments"));
+  CO_TRY(co_await env.files.create_directories(directory + "/wal"));
+  auto report = CO_TRY(co_await log::replay_wal(env, directory + "/wal", directory + "/segments"));
+  if (report.entries > 0 || report.torn) {
+    log_line(info, "wal_replayed", {{"entries", report.entries}, {"bytes", report.bytes}, {"torn_end", report.torn ? "yes" : "no"}});
+  }
+  CO_TRY(co_await wal->start(report.next));
+  wal_started = true;
+  co_return Result<void>{};
+}
+
+Task<bool> Broker::Parts::build_core(Parts& self, CoreId core, CoreParts::Shared shared) {
+  auto index = static_cast<std::size_t>(core.value());
+  self.cores[index] = std::make_unique<CoreParts>(shared, core, *self.metrics[index]);
+  co_return true;
+}
+
+Task<void> Broker::Parts::build_cores() {
+  cores.resize(metrics.size());
+  auto boot = static_cast<std::int64_t>(env.random.next() >> 1);
+  env::ObjectStore& archive = env.archive != nullptr ? *env.archive : no_archive;
+  for (std::size_t i = 0; i < cores.size(); ++i) {
+    CoreId core(static_cast<std::int32_t>(i));
+    prefetch::FeedIdentity identity;
+    identity.broker = services.self;
+    identity.hint_endpoint = settings.hints.listeners;
+    identity.boot_id = boot;
+    identity.core = core;
+    identity.hash_key = cluster.view()->cluster_id();
+    auto building = build_core(*this, core, {services, settings, archive, catalog, *wal, identity});
+    co_await env.cores.on(core, std::move(building));
+  }
+  for (auto& core : cores) services.cores.push_back(core->services());
+}
+
+Task<Result<void>> Broker::Parts::listen() {
+  auto specs = CO_TRY(client_listeners(settings.broker));
+  api::ConnectionLimits limits;
+  limits.frame_size_max = settings.service.request_size_max;
+  limits.idle_max = settings.service.connections_idle_max;
+  std::vector<api::Dispatcher*> dispatchers;
+  for (auto& core : cores) dispatchers.push_back(&core->dispatcher());
+  server.emplace(api::Server::Parts{env, std::move(dispatchers), *metrics.front(), limits, settings.service.connections_max,
+                                    settings.service.connections_per_ip_max,
+                                    [this](CoreId, std::uint64_t connection) {
+                                      for (std::size_t i = 0; i < cores.size(); ++i) {
+                                        CoreId core(static_cast<std::int32_t>(i));
+                                        auto& prefetcher = cores[i]->prefetcher();
+                                        prefetch::ConnectionId id(static_cast<std::int64_t>(connection));
+                                        env.cores.post(core, [&prefetcher, id] { prefetcher.on_disconnect(id); });
+                                      }
+                                    }});
+  listeners = CO_TRY(co_await server->listen(std::move(specs)));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Broker::Parts::join_cluster() {
+  auto advertised = settings.broker.advertised_listeners.empty()
+                        ? listeners
+                        : CO_TRY(cluster::parse_listeners(settings.broker.advertised_listeners, settings.broker.protocol_map));
+  cluster::BrokerView self;
+  self.id = services.self;
+  if (!settings.broker.rack.empty()) self.rack = settings.broker.rack;
+  self.hint_endpoint = settings.hints.listeners;
+  for (const auto& spec : advertised) {
+    // Without a host a listener takes connections on every address; on one machine, this one is sure to be right.
+    auto host = spec.host.empty() ? std::string("127.0.0.1") : spec.host;
+    self.listeners.push_back({spec.name, spec.protocol, {host, static_cast<std::uint16_t>(spec.port)}});
+  }
+  session.emplace(env, std::move(self));
+  CO_TRY(co_await session->prepare());
+  auto deadline = env.clock.now() + kRegisterMax;
+  co_return co_await session->start(deadline);
+}
+
+Task<Result<void>> Broker::Parts::start_hints() {
+  if (settings.hints.listeners.empty()) co_return Result<void>{};
+  prefetch::HintServiceInfo info;
+  info.broker = services.self;
+  info.hint_endpoint = settings.hints.listeners;
+  hint_service.emplace(env.clock, hint_router, info, settings.hints);
+  CO_TRY(hint_service->start());
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Broker::Parts::start_admin() {
+  std::vector<env::Endpoint> endpoints;
+  for (const auto& text : settings.broker.admin_listeners) {
+    if (!text.empty()) endpoints.push_back(CO_TRY(parse_endpoint(text)));
+  }
+  if (endpoints.empty()) co_return Result<void>{};
+  http.emplace(env.cores, env.network);
+  std::vector<const MetricsRegistry*> registries;
+  for (const auto& registry : metrics) registries.push_back(registry.get());
+  admin::add_standard_routes(*http, env.cores, std::move(registries), [this] { return std::string(ready ? "" : "starting"); });
+  add_admin_routes(*http, services, hint_router);
+  CO_TRY(co_await http->start(std::move(endpoints)));
+  co_return Result<void>{};
+}
+
+Task<bool> Broker::Parts::start_core(Parts& self, CoreId core) {
+  co_await self.cores[static_cast<std::size_t>(core.value())]->start();
+  co_return true;
+}
+
+Task<Result<void>> Broker::start() {
+  auto& p = *parts_;
+  for (const auto& warning : p.settings.warnings) log_line(warn, "setting_without_effect", {{"setting", warning}});
+  CO_TRY(co_await p.recover());
+  // The tree must be there before it is read; a session of its own, since the addresses are not known yet.
+  cluster::Session tree(p.env, {});
+  CO_TRY(co_await tree.prepare());
+  CO_TRY(co_await p.cluster.start());
+  p.cluster_started = true;
+  co_await p.build_cores();
+  CO_TRY(co_await p.listen());
+  CO_TRY(co_await p.join_cluster());
+  CO_TRY(co_await p.controller.start());
+  p.controller_started = true;
+  p.cores_started = true;
+  for (std::size_t i = 0; i < p.cores.size(); ++i) {
+    CoreId core(static_cast<std::int32_t>(i));
+    auto starting = Parts::start_core(p, core);
+    co_await p.env.cores.on(core, std::move(starting));
+  }
+  CO_TRY(co_await p.start_hints());
+  CO_TRY(co_await p.start_admin());
+  p.server->serve();
+  p.ready = true;
+  if (p.settings.access_log.enable) {
+    auto created = co_await api::ensure_access_log_topic(p.services, p.env.clock.now() + kTopicMax);
+    if (!created) log_line(warn, "access_log_topic_missing", {{"error", created.error()}});
+  }
+  for (const auto& listener : p.listeners) {
+    log_line(info, "listening", {{"listener", listener.name}, {"host", listener.host}, {"port", listener.port}});
+  }
+  co_return Result<void>{};
+}
+
+// --- stop, right to left ----------------------------------------------------------------------------------------------
+
+Task<bool> Broker::Parts::stop_core(Parts& self, CoreId core) {
+  co_await self.cores[static_cast<std::size_t>(core.value())]->stop();
+  co_return true;
+}
+
+Task<void> Broker::stop() {
+  auto& p = *parts_;
+  p.ready = false;
+  if (p.http) co_await p.http->stop();
+  p.hint_router.stop();
+  if (p.hint_service) p.hint_service->stop();
+  if (p.session) co_await p.session->stop();
+  if (p.server) co_await p.server->stop();
+  if (p.cores_started) {
+    for (std::size_t i = 0; i < p.cores.size(); ++i) {
+      CoreId core(static_cast<std::int32_t>(i));
+      auto stopping = Parts::stop_core(p, core);
+      co_await p.env.cores.on(core, std::move(stopping));
+    }
+  }
+  if (p.controller_started) co_await p.controller.stop();
+  if (p.cluster_started) co_await p.cluster.stop();
+  if (p.wal_started) co_await p.wal->stop(p.env.clock.now() + kWalStopMax);
+}
+
+}  // namespace forelog

@@ -1,0 +1,112 @@
+#include "broker/core_parts.h"
+
+#include <algorithm>
+
+#include "broker/api/internal_topics.h"
+
+namespace forelog {
+namespace {
+
+Bytes share(Bytes whole, const api::Services& services) {
+  return whole / std::max(1, services.env.cores.count());
+}
+
+// The staging list's share of a core's cache: what unread prefetches may hold together.
+Bytes staging(const AllSettings& settings, const api::Services& services) {
+  return static_cast<Bytes>(static_cast<double>(share(settings.cache.memory, services)) * settings.cache.staging_share);
+}
+
+prefetch::PrefetchSettings prefetch_share(const AllSettings& settings, const api::Services& services) {
+  auto out = settings.prefetch;
+  auto cores = std::max(1, services.env.cores.count());
+  out.bytes_per_second /= cores;
+  out.requests_per_second = std::max(1, out.requests_per_second / cores);
+  out.in_flight_max /= cores;
+  return out;
+}
+
+}  // namespace
+
+CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
+    : shared_(shared),
+      core_(core),
+      metrics_(metrics),
+      tail_budget_(share(shared.settings.log.tail_memory, shared.services)),
+      log_metrics_(metrics),
+      log_context_{shared.services.env,       shared.wal,
+                   shared.catalog,            tail_budget_,
+                   log_metrics_,              shared.settings.broker.log_dirs.front() + "/segments",
+                   shared.settings.log.checkpoint_bytes},
+      footers_({shared.services.env.cores, shared.services.env.clock, shared.archive, shared.catalog, metrics},
+               shared.settings.archive.prefix, share(shared.settings.archive.index_memory, shared.services),
+               shared.settings.cache.load_timeout, shared.settings.cache.failure_memory),
+      source_({shared.services.env.cores, shared.services.env.clock, shared.services.env.random, shared.archive, footers_, metrics},
+              shared.settings.archive),
+      cache_({shared.services.env.cores, shared.services.env.clock, source_, metrics}, shared.settings.cache,
+             std::max<Bytes>(share(shared.settings.cache.memory, shared.services), 2 * kBlockSize)),
+      archiver_metrics_(metrics),
+      archiver_context_{.env = shared.services.env,
+                        .footers = shared.services.env.archive != nullptr ? &footers_ : nullptr,
+                        .cache = shared.services.env.archive != nullptr ? &cache_ : nullptr,
+                        .metrics = archiver_metrics_,
+                        .settings = shared.settings.archive},
+      partition_context_{.env = shared.services.env,
+                         .self = shared.services.self,
+                         .log = log_context_,
+                         .cache = cache_,
+                         .footers = footers_,
+                         .archiver = archiver_context_,
+                         .archive_prefix = shared.settings.archive.prefix,
+                         .producer_expiration = shared.settings.service.producer_id_expiration},
+      partitions_({partition_context_, metrics,
+                   [&services = shared.services, core](const PartitionKey& key) { return services.owner(key) == core; },
+                   shared.settings.topic_prefetch.mode}),
+      accesses_(shared.services.env.clock, metrics, shared.identity, shared.settings.access_log),
+      prefetcher_({shared.services.env.cores, cache_, partitions_, accesses_, metrics},
+                  prefetch_share(shared.settings, shared.services), staging(shared.settings, shared.services)),
+      offsets_log_(shared.services.cluster, partitions_),
+      group_events_(shared.services, accesses_),
+      coordinator_(shared.services.env.cores, shared.services.env.random, offsets_log_, group_events_, shared.settings.group,
+                   metrics),
+      access_log_(shared.services, accesses_, metrics),
+      fetch_sessions_(static_cast<std::size_t>(share(shared.settings.service.fetch_session_slots, shared.services)),
+                      core.value() + 1, std::max(1, shared.services.env.cores.count())),
+      read_metrics_(metrics),
+      producer_ids_(shared.services.controller, shared.services.env.clock),
+      dispatcher_(shared.services, metrics) {
+  cache_.set_outcome_sink(&prefetcher_);
+  partitions_.set_listener([this](const replication::PartitionTable::PartitionPtr& partition, bool opened) {
+    if (partition->topic().value() != api::kOffsetsTopic) return;
+    if (opened) {
+      coordinator_.lead(partition->key().partition);
+    } else {
+      coordinator_.resign(partition->key().partition);
+    }
+  });
+}
+
+CoreParts::~CoreParts() = default;
+
+api::CoreServices CoreParts::services() {
+  return {metrics_, partitions_, coordinator_, accesses_, prefetcher_, fetch_sessions_, producer_ids_, read_metrics_};
+}
+
+Task<void> CoreParts::start() {
+  coordinator_.start();
+  prefetcher_.start();
+  co_await partitions_.start(shared_.services.cluster.view());
+  shared_.services.cluster.on_change([this](const cluster::ClusterViewPtr& view) { partitions_.follow(view); });
+  if (shared_.settings.access_log.enable) access_log_.start();
+}
+
+Task<void> CoreParts::stop() {
+  co_await coordinator_.stop();
+  co_await prefetcher_.stop();
+  co_await access_log_.stop();
+  co_await partitions_.stop();
+  co_await cache_.stop();
+  co_await source_.stop();
+  co_await footers_.stop();
+}
+
+}  // namespace forelog

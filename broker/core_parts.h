@@ -1,0 +1,71 @@
+// core_parts.h: what lives on one core: its share of the cache, its partitions, its groups, its prefetching. Built left to
+// right in the order of the layers, on the core itself, and taken down in the reverse order.
+#pragma once
+
+#include <memory>
+
+#include "broker/access_log_writer.h"
+#include "broker/all_settings.h"
+#include "broker/api/dispatch.h"
+#include "broker/api/fetch_sessions.h"
+#include "broker/api/producer_ids.h"
+#include "broker/api/read_metrics.h"
+#include "broker/archive/archive_source.h"
+#include "broker/cache/block_cache.h"
+#include "broker/group_event_router.h"
+#include "broker/groups/coordinator.h"
+#include "broker/log/local_log.h"
+#include "broker/offsets_log.h"
+#include "broker/prefetch/prefetcher.h"
+#include "broker/replication/partition_table.h"
+
+namespace forelog {
+
+class CoreParts {
+ public:
+  struct Shared {
+    api::Services& services;
+    const AllSettings& settings;
+    env::ObjectStore& archive;  // NoArchive without one
+    log::Catalog& catalog;
+    log::Wal& wal;
+    prefetch::FeedIdentity identity;
+  };
+  CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics);
+  ~CoreParts();
+
+  api::CoreServices services();
+  api::Dispatcher& dispatcher() { return dispatcher_; }
+  replication::PartitionTable& partitions() { return partitions_; }
+  prefetch::Prefetcher& prefetcher() { return prefetcher_; }
+
+  Task<void> start();
+  Task<void> stop();
+
+ private:
+  Shared shared_;
+  CoreId core_;
+  MetricsRegistry& metrics_;
+  log::TailBudget tail_budget_;
+  log::LogMetrics log_metrics_;
+  log::LogContext log_context_;
+  archive::FooterCache footers_;
+  archive::ArchiveSource source_;
+  cache::BlockCache cache_;
+  replication::ArchiverMetrics archiver_metrics_;
+  replication::Archiver::Context archiver_context_;
+  replication::PartitionContext partition_context_;
+  replication::PartitionTable partitions_;
+  prefetch::AccessFeed accesses_;
+  prefetch::Prefetcher prefetcher_;
+  OffsetsLog offsets_log_;
+  GroupEventRouter group_events_;
+  groups::Coordinator coordinator_;
+  AccessLogWriter access_log_;
+  api::FetchSessions fetch_sessions_;
+  api::ReadMetrics read_metrics_;
+  api::ProducerIds producer_ids_;
+  api::Dispatcher dispatcher_;
+};
+
+}  // namespace forelog
