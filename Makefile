@@ -132,7 +132,12 @@ test: deps  # build and run every test that needs nothing but this machine
 	@$(MAKE) --no-print-directory MODE=$(MODE) run-tests
 
 integration: build  # real clients against real processes on loopback
-	@integration/run_tests.py --build $(OUT)
+	@integration/prepare.sh
+	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python -m pytest -q -p no:cacheprovider integration $(PYTEST_ARGUMENTS)
+
+demo: build  # the same job with prefetching off, with read-ahead, with the predictor; prints waits and draws them
+	@integration/prepare.sh python
+	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/demo/demo.py $(DEMO_ARGUMENTS)
 
 format:  # rewrite the sources in the project's style
 	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i

@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""`make demo`: the same job over archived history, three times: prefetch off, read-ahead, predictor.
+
+A topic of a few hundred MB is written, archived, and dropped from the local disk; every request to the archive then
+takes 50 ms to its first byte. A consumer group of two librdkafka members runs a job: in each of its partitions it reads
+three ranges, one after another. Between runs another client scans other history, so that nothing of the job is left in
+the cache. Waits come from the broker's own access log: from the first request for bytes to these bytes ready.
+"""
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+
+import confluent_kafka  # noqa: E402
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType  # noqa: E402
+
+import harness  # noqa: E402
+import plot  # noqa: E402
+
+MIB = 1 << 20
+TOPIC, OTHER = "orders", "unrelated"
+PARTITIONS = 8
+RECORD = 10_000
+# Of a partition's records: what the job reads, in this order.
+RANGES = [(0.05, 0.20), (0.55, 0.65), (0.30, 0.40)]
+
+
+def say(text):
+    print(text, flush=True)
+
+
+class Demo:
+    def __init__(self, broker, megabytes):
+        self.broker = broker
+        self.records = megabytes * MIB // RECORD // PARTITIONS  # a partition
+        self.admin = AdminClient({"bootstrap.servers": broker.address})
+
+    def create(self, topic, partitions):
+        config = {"segment.bytes": str(8 * MIB), "local.retention.ms": "1", "prefetch.mode": "off"}
+        for future in self.admin.create_topics([NewTopic(topic, partitions, 1, config=config)]).values():
+            future.result(30)
+
+    def write(self, topic, partitions, records):
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": self.broker.address, "linger.ms": 20, "batch.size": 256 * 1024, "queue.buffering.max.kbytes": 65536}
+        )
+        noise = os.urandom(RECORD * 64)
+        for i in range(records):
+            for partition in range(partitions):
+                at = (i * 7919 + partition * 104729) % (len(noise) - RECORD)
+                while True:
+                    try:
+                        producer.produce(topic, noise[at : at + RECORD], partition=partition)
+                        break
+                    except BufferError:
+                        producer.poll(0.05)
+            producer.poll(0)
+        producer.flush(120)
+
+    def archived(self, topic):
+        rows = self.broker.json(f"/api/shards?topic={topic}")["shards"]
+        return len(rows) > 1 and all(r["location"] == "archive" for r in rows if r["state"] != "open")
+
+    def mode(self, mode):
+        resource = ConfigResource(
+            ResourceType.TOPIC, TOPIC, incremental_configs=[ConfigEntry("prefetch.mode", mode, incremental_operation=AlterConfigOpType.SET)]
+        )
+        self.admin.incremental_alter_configs([resource])[resource].result(20)
+
+    def scan_other(self):
+        """Reads enough of another topic to leave nothing of the job in the cache."""
+        consumer = confluent_kafka.Consumer(
+            {"bootstrap.servers": self.broker.address, "group.id": "scan", "client.id": "scan", "enable.auto.commit": False}
+        )
+        consumer.assign([confluent_kafka.TopicPartition(OTHER, p, 0) for p in range(2)])
+        wanted = self.broker.cache * 2
+        size = 0
+        while size < wanted:
+            for message in consumer.consume(1000, 1.0):
+                size += len(message.value()) if message.error() is None else 0
+        consumer.close()
+
+    def job(self):
+        """One run of the job; seconds it took, and bytes it read."""
+        read = [0, 0]
+        started = time.monotonic()
+
+        def member(number):
+            consumer = confluent_kafka.Consumer(
+                {
+                    "bootstrap.servers": self.broker.address,
+                    "group.id": "nightly-report",
+                    "client.id": "nightly-report",
+                    "enable.auto.commit": False,
+                    "partition.assignment.strategy": "range",
+                    "fetch.message.max.bytes": MIB,
+                    "queued.max.messages.kbytes": 4096,
+                }
+            )
+            steps = {}  # partition → what is left of its ranges
+
+            def assigned(c, partitions):
+                for p in partitions:
+                    steps[p.partition] = [(int(a * self.records), int(b * self.records)) for a, b in RANGES]
+                    p.offset = steps[p.partition][0][0]
+                c.assign(partitions)
+
+            consumer.subscribe([TOPIC], on_assign=assigned)
+            done = set()
+            while not steps or len(done) < len(steps):
+                for message in consumer.consume(200, 0.5):
+                    if message.error() is not None:
+                        raise confluent_kafka.KafkaException(message.error())
+                    partition, offset = message.partition(), message.offset()
+                    left = steps[partition]
+                    if not left or not left[0][0] <= offset < left[0][1]:
+                        continue
+                    read[number] += len(message.value())
+                    if offset + 1 < left[0][1]:
+                        continue
+                    left.pop(0)
+                    if left:
+                        consumer.seek(confluent_kafka.TopicPartition(TOPIC, partition, left[0][0]))
+                    else:
+                        done.add(partition)
+                        consumer.pause([confluent_kafka.TopicPartition(TOPIC, partition)])
+            consumer.close()
+
+        threads = [threading.Thread(target=member, args=(n,)) for n in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.monotonic() - started, sum(read)
+
+    def accesses(self):
+        lines = harness.run(
+            [os.path.join(harness.BUILD, "forelog"), "access-log", "--bootstrap-server", self.broker.address], timeout=60
+        )
+        return [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+
+    def measure(self, name):
+        before = self.broker.metrics()
+        since = time.time() * 1000
+        seconds, size = self.job()
+        time.sleep(0.5)  # the access log is written in batches
+        after = self.broker.metrics()
+        delta = lambda key: sum(v - before.get(k, 0) for k, v in after.items() if k.startswith(key))  # noqa: E731
+        waits, first = [], {}
+        for event in self.accesses():
+            if event.get("type") != "access" or event["wall_ms"] < since or event.get("topic") != TOPIC:
+                continue
+            if event["bytes_memory"] + event["bytes_archive"] == 0:
+                continue
+            wait = event["wait_us"] / 1000
+            waits.append(wait)
+            first.setdefault((event["reader"], event["partition"]), wait)
+        memory, archive = delta('forelog_read_bytes_total{tier="memory"}'), delta('forelog_read_bytes_total{tier="archive"}')
+        loaded = delta("forelog_archive_get_bytes_total")
+        return {
+            "name": name,
+            "seconds": seconds,
+            "megabytes": size / MIB,
+            "waits": sorted(waits),
+            "first": sorted(first.values()),
+            "hit": memory / max(1, memory + archive),
+            "waste": max(0.0, loaded - memory - archive) / max(1, loaded),
+            "gets": int(delta("forelog_archive_get_requests_total")),
+        }
+
+
+def quantile(values, q):
+    return values[min(len(values) - 1, int(q * len(values)))] if values else float("nan")
+
+
+def table(results):
+    rows = [
+        ("waits, p50 ms", lambda r: f"{quantile(r['waits'], 0.5):.1f}"),
+        ("waits, p99 ms", lambda r: f"{quantile(r['waits'], 0.99):.1f}"),
+        ("waits, worst ms", lambda r: f"{r['waits'][-1]:.1f}" if r["waits"] else "-"),
+        ("first fetches, p50 ms", lambda r: f"{quantile(r['first'], 0.5):.1f}"),
+        ("first fetches, p99 ms", lambda r: f"{quantile(r['first'], 0.99):.1f}"),
+        ("first fetches, worst ms", lambda r: f"{r['first'][-1]:.1f}" if r["first"] else "-"),
+        ("job, seconds", lambda r: f"{r['seconds']:.2f}"),
+        ("throughput, MB/s", lambda r: f"{r['megabytes'] / r['seconds']:.0f}"),
+        ("bytes from memory", lambda r: f"{100 * r['hit']:.1f} %"),
+        ("waste", lambda r: f"{100 * r['waste']:.1f} %"),
+        ("archive GETs", lambda r: str(r["gets"])),
+        ("fetches of archived data", lambda r: str(len(r["waits"]))),
+    ]
+    lines = ["| | " + " | ".join(r["name"] for r in results) + " |", "|---|" + "---:|" * len(results)]
+    for name, cell in rows:
+        lines.append(f"| {name} | " + " | ".join(cell(r) for r in results) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=320)
+    parser.add_argument("--delay-ms", type=int, default=50)
+    parser.add_argument("--svg", default=os.path.join(harness.ROOT, "build", "demo.svg"))
+    parser.add_argument("--json", help="also write the figures here")
+    args = parser.parse_args()
+    folder = tempfile.mkdtemp(prefix="forelog-demo-")
+    cache = 96 * MIB
+    broker = harness.Broker(folder, **{"cache.memory": cache, "log.tail.memory": 16 * MIB})
+    broker.cache = cache
+    try:
+        # Written without the delay, which is about reading.
+        broker.start()
+        demo = Demo(broker, args.megabytes)
+        say(f"writing {args.megabytes} MB to {TOPIC} ({PARTITIONS} partitions) and {2 * cache // MIB + 64} MB to {OTHER}")
+        demo.create(TOPIC, PARTITIONS)
+        demo.create(OTHER, 2)
+        demo.write(TOPIC, PARTITIONS, demo.records)
+        demo.write(OTHER, 2, (2 * cache + 64 * MIB) // RECORD // 2)
+        say("waiting until it lies in the archive alone")
+        harness.wait_until(lambda: demo.archived(TOPIC) and demo.archived(OTHER), 120, "archiving")
+        broker.stop()
+        broker.start(**{"archive.first.byte.delay.ms": args.delay_ms})
+
+        results = []
+        predictor = broker.start_predictor()
+        for name, mode in (("off", "off"), ("read-ahead", "read-ahead"), ("predictor", "predict")):
+            demo.mode(mode)
+            demo.scan_other()
+            time.sleep(1)
+            say(f"running the job, prefetch.mode={mode}")
+            results.append(demo.measure(name))
+            assert predictor.running(), predictor.log()[-2000:]
+        text = table(results)
+        say("\n" + text + "\n")
+        os.makedirs(os.path.dirname(args.svg), exist_ok=True)
+        with open(args.svg, "w", encoding="utf-8") as f:
+            f.write(plot.waits_svg(results, args.delay_ms))
+        say(f"plot: {args.svg}")
+        if args.json:
+            with open(args.json, "w", encoding="utf-8") as f:
+                json.dump(results, f)
+        broker.stop()
+    finally:
+        broker.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

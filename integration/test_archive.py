@@ -1,0 +1,147 @@
+"""History in an archive: shards cut, sealed, archived, dropped locally; old offsets readable; retention at the old end."""
+import json
+import os
+import time
+import uuid
+
+import confluent_kafka
+
+from harness import wait_until
+from test_python_clients import admin, consume, create, produce
+
+RECORD = 1000
+
+
+def values(count, start=0):
+    return [f"{i:09d}".encode() + os.urandom(RECORD - 9) for i in range(start, start + count)]
+
+
+def shards(broker, topic):
+    return broker.json(f"/api/shards?topic={topic}")["shards"]
+
+
+def archived_and_dropped(broker, topic):
+    """All shards but the open one lie in the archive alone."""
+    rows = shards(broker, topic)
+    return rows and all(r["location"] == "archive" for r in rows if r["state"] != "open") and len(rows) > 1
+
+
+def settled(broker, topic, records):
+    """A topic of 1 MiB shards with `records` records, all sealed shards in the archive only."""
+    create(broker, topic, 1, segment_bytes=1 << 20, local_retention_ms=1)
+    content = values(records)
+    produce(broker, topic, content, partition=0, **{"linger.ms": 5})
+    wait_until(lambda: archived_and_dropped(broker, topic), 60, f"the shards of {topic} to be archived")
+    return content
+
+
+def test_old_offsets_come_back_unchanged(broker):
+    broker = broker()
+    topic = f"history-{uuid.uuid4().hex[:6]}"
+    content = settled(broker, topic, 8000)
+    got = consume(broker, topic, len(content), seconds=60)
+    assert [m.value() for m in got] == content
+    assert [m.offset() for m in got] == list(range(len(content)))
+    rows = shards(broker, topic)
+    assert len(rows) >= 6
+    assert all(a["end"] == b["base"] for a, b in zip(rows, rows[1:]))
+    assert broker.metric('forelog_reads_total{tier="archive"}') + broker.metric('forelog_reads_total{tier="memory"}') > 0
+
+
+def test_archived_history_survives_a_restart_and_the_loss_of_the_local_disk_cache(broker):
+    broker = broker()
+    topic = f"restart-{uuid.uuid4().hex[:6]}"
+    content = settled(broker, topic, 4000)
+    broker.stop()
+    broker.start()
+    assert [m.value() for m in consume(broker, topic, len(content), seconds=60)] == content
+
+
+def test_single_offsets_and_times_in_the_archive(broker):
+    broker = broker()
+    topic = f"lookup-{uuid.uuid4().hex[:6]}"
+    create(broker, topic, 1, segment_bytes=1 << 20, local_retention_ms=1)
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "linger.ms": 5})
+    base = int(time.time() * 1000) - 10_000_000
+    for i in range(5000):
+        producer.produce(topic, f"{i}".encode() + os.urandom(900), partition=0, timestamp=base + i * 1000)
+        producer.poll(0)
+    producer.flush(30)
+    wait_until(lambda: archived_and_dropped(broker, topic), 60, "the shards to be archived")
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.address, "group.id": uuid.uuid4().hex})
+    for i in (0, 1, 777, 2500, 4999):
+        found = consumer.offsets_for_times([confluent_kafka.TopicPartition(topic, 0, base + i * 1000 - 10)], 20)[0].offset
+        assert found == i
+        consumer.assign([confluent_kafka.TopicPartition(topic, 0, i)])
+        message = wait_until(lambda: consumer.poll(0.5), 20, f"offset {i}")
+        assert message.error() is None and message.offset() == i and message.value().startswith(f"{i}".encode())
+    consumer.close()
+
+
+def test_retention_removes_the_old_end_wherever_it_lies(broker):
+    broker = broker()
+    topic = f"retention-{uuid.uuid4().hex[:6]}"
+    settled(broker, topic, 8000)
+    before = sum(len(files) for _, _, files in os.walk(broker.archive))
+    client = admin(broker)
+    resource = confluent_kafka.admin.ConfigResource(
+        confluent_kafka.admin.ResourceType.TOPIC,
+        topic,
+        incremental_configs=[
+            confluent_kafka.admin.ConfigEntry("retention.bytes", str(3 << 20), incremental_operation=confluent_kafka.admin.AlterConfigOpType.SET)
+        ],
+    )
+    client.incremental_alter_configs([resource])[resource].result(20)
+    wait_until(lambda: shards(broker, topic)[0]["base"] > 0, 60, "the oldest shards to go")
+    first = shards(broker, topic)[0]["base"]
+    wait_until(lambda: sum(len(files) for _, _, files in os.walk(broker.archive)) < before, 30, "objects to go")
+    got = consume(broker, topic, 8000 - first, seconds=60)
+    assert got[0].offset() == first and got[-1].offset() == 7999
+
+
+def test_deleting_a_topic_empties_the_archive(broker):
+    broker = broker()
+    topic = f"deleted-{uuid.uuid4().hex[:6]}"
+    settled(broker, topic, 3000)
+    for future in admin(broker).delete_topics([topic]).values():
+        future.result(20)
+    wait_until(lambda: sum(len(files) for _, _, files in os.walk(broker.archive)) == 0, 60, "the archive to be empty")
+    # A topic of the same name has another id and none of the old bytes.
+    create(broker, topic, 1)
+    produce(broker, topic, [b"new"], partition=0)
+    assert [m.value() for m in consume(broker, topic, 1)] == [b"new"]
+
+
+def test_cli_shows_shards_and_inspects_files(broker):
+    broker = broker()
+    topic = f"cli-{uuid.uuid4().hex[:6]}"
+    settled(broker, topic, 3000)
+    text = broker.cli("shards", topic)
+    assert "archive" in text and "open" in text
+    objects = [os.path.join(d, f) for d, _, files in os.walk(broker.archive) for f in files]
+    assert objects
+    text = broker.cli("inspect", sorted(objects)[0])
+    assert "offset" in text
+
+
+def test_archive_away_and_back(broker):
+    broker = broker(**{"log.tail.memory": 1 << 20})
+    topic = f"away-{uuid.uuid4().hex[:6]}"
+    content = settled(broker, topic, 4000)
+    hidden = broker.archive + ".hidden"
+    os.rename(broker.archive, hidden)
+    with open(broker.archive, "w", encoding="utf-8") as f:
+        f.write("a file where a directory was: every request fails")
+    try:
+        more = values(3000, 4000)
+        produce(broker, topic, more, partition=0)
+        tail = confluent_kafka.Consumer({"bootstrap.servers": broker.address, "group.id": uuid.uuid4().hex})
+        tail.assign([confluent_kafka.TopicPartition(topic, 0, 6990)])
+        message = wait_until(lambda: tail.poll(0.5), 20, "a tail read while the archive is away")
+        assert message.error() is None and message.offset() == 6990
+        tail.close()
+    finally:
+        os.remove(broker.archive)
+        os.rename(hidden, broker.archive)
+    wait_until(lambda: archived_and_dropped(broker, topic), 90, "archiving to resume")
+    assert [m.value() for m in consume(broker, topic, 7000, seconds=60)] == content + more
