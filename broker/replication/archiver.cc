@@ -131,7 +131,8 @@ Task<Result<void>> Archiver::load_chain() {
   CO_TRY(co_await load_manifests());
   std::vector<log::ShardDescriptor> shards;
   auto add = [&](const log::ShardDescriptor& shard) {
-    if (shard.end > record_.log_start) shards.push_back(shard);
+    // What the catalog has removed stays removed; `trim_chain` will follow.
+    if (shard.end > std::max(record_.log_start, log_.log_start())) shards.push_back(shard);
   };
   for (const auto& page : pages_) std::for_each(page.shards.begin(), page.shards.end(), add);
   for (const auto& shard : record_.shards) add(shard.descriptor());
@@ -291,9 +292,9 @@ void Archiver::publish() {
 
 const log::ShardDescriptor* Archiver::find_archived(const log::ShardDescriptor& shard) const {
   const auto& shards = archived_.shards();
-  auto is_it = [&](const auto& other) { return other.base == shard.base && other.generation == shard.generation; };
-  auto at = std::find_if(shards.begin(), shards.end(), is_it);
-  return at == shards.end() ? nullptr : &*at;
+  auto at = std::lower_bound(shards.begin(), shards.end(), shard.base,
+                             [](const auto& other, Offset base) { return other.base < base; });
+  return at != shards.end() && at->base == shard.base && at->generation == shard.generation ? &*at : nullptr;
 }
 
 // The chain record counts all reads; the catalog counts those of local bytes, `archived_` those through the cache.
@@ -338,7 +339,7 @@ Task<Result<void>> Archiver::apply_retention() {
     context_.metrics.removed_shards.add(static_cast<std::int64_t>(removed));
     log_line(info, "shards_removed", {{"partition", partition_}, {"shards", removed}, {"log_start", log_.log_start()}});
   }
-  publish();
+  if (!archived_.empty() && (log_.chain().empty() || archived_.start() != log_.chain().start())) publish();
   for (const auto& id : decision.drop_local) {
     CO_TRY(co_await log_.drop_local(id));
     ++context_.metrics.dropped_local_shards;

@@ -1,6 +1,8 @@
 #include "broker/archive/shard_object.h"
 
 #include "broker/archive/manifest.h"
+#include "broker/base/byte_writer.h"
+#include "broker/base/crc32c.h"
 #include "tests/archive/archived_partition.h"
 
 namespace forelog::archive::test {
@@ -126,6 +128,22 @@ TEST(Manifest, ReadsBackWhatWasWritten) {
   ASSERT_TRUE(read);
   EXPECT_EQ(read->older, "older/page");
   EXPECT_EQ(read->shards, manifest().shards);
+}
+
+// As written by the first release; every later one reads it.
+TEST(Manifest, Version1StaysReadable) {
+  auto json = R"({"partition":")" + kPartition.text() +
+              R"(","older":"older/page","shards":[{"base":0,"generation":0,"end":10,)"
+              R"("state":"archived","local":false,"archived":true,"size":1000,"footer_size":100,"first_timestamp":5,)"
+              R"("max_timestamp":9,"epochs":[{"epoch":1,"start":0}],"created_ms":7,"sealed_ms":8,)"
+              R"("access":{"reads":1,"bytes":2,"last_read_ms":3}}]})";
+  ByteWriter writer;
+  writer.text(std::string_view("FLMF\0\1", 6));
+  writer.u32(crc32c(as_bytes(json)));
+  writer.text(json);
+  auto read = decode_manifest(kPartition, writer.view());
+  ASSERT_TRUE(read);
+  EXPECT_EQ(as_text(encode_manifest(*read)), as_text(writer.view()));
 }
 
 TEST(Manifest, EqualContentsHaveEqualNames) {

@@ -37,6 +37,19 @@ TEST(ChainRecord, ReadsBackWhatWasWritten) {
   EXPECT_EQ(ChainShard::of(read->shards[1].descriptor()), read->shards[1]);
 }
 
+// As written by the first release; every later one reads it.
+constexpr std::string_view kVersion1 =
+    R"({"version":1,"leader_epoch":17,"log_start":1000000000000,)"
+    R"("manifest":"forelog/AQIDAAAAAAAAAAAAAAAAAA/12/manifest/00000001000000000000-01234567","shards":[)"
+    R"({"base":1000000000000,"end":1000001000000,"gen":0,"size":1073741824,"footer":1300000,"first":1764000000000,)"
+    R"("max":1764000000900,"created":1764000000500,"sealed":1764000000500,"epochs":[16,1000000000000],)"
+    R"("access":[1000000,1000000000000,1764000000000]}]})";
+
+TEST(ChainRecord, Version1StaysReadableAndIsWhatIsWritten) {
+  EXPECT_EQ(*decode_chain_record(kPartition, kVersion1), record(1));
+  EXPECT_EQ(encode_chain_record(record(1)), kVersion1);
+}
+
 TEST(ChainRecord, AFullOneFitsItsZnode) {
   EXPECT_LT(encode_chain_record(record(kChainRecordShardsMax)).size(), static_cast<std::size_t>(kZnodeSizeMax));
 }

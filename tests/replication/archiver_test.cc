@@ -145,7 +145,9 @@ class ArchiverTest : public testing::Test {
   }
   void produce(int shards) { run(world, machine(), life->produce(shards)); }
   bool all_archived() { return life->archived.end() == life->log->end() && life->log->sealed().empty(); }
-  void settle() { ASSERT_TRUE(world.run_until([&] { return all_archived(); }, 600s)); }
+  void settle() {
+    ASSERT_TRUE(world.run_until([&] { return all_archived(); }, 600s));
+  }
 
   env::SimulatedMachine& machine() { return *machine_; }
   std::vector<std::string> keys(std::string_view part = "") {
@@ -289,6 +291,7 @@ TEST_F(ArchiverTest, ALongChainSpillsIntoManifestsAndIsFoundByABrokerThatKnowsNo
     produce(100);
     settle();
   }
+  world.run_for(5s);
   EXPECT_LE(record().shards.size(), static_cast<std::size_t>(kChainRecordShardsMax));
   EXPECT_FALSE(record().manifest.empty());
   EXPECT_EQ(keys("manifest").size(), 1U);
