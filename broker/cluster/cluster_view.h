@@ -75,7 +75,12 @@ class ClusterView {
   const std::map<BrokerId, BrokerView>& brokers() const { return brokers_; }
   const std::string& cluster_id() const { return cluster_id_; }
   BrokerId controller() const { return controller_; }  // kNoBroker while nobody is elected
-  std::int64_t change() const { return change_; }      // grows with every change of a topic
+  // This broker's settings: the file, under it what AlterConfigs said for all brokers, and for this one.
+  const SettingMap& broker_settings() const { return *broker_settings_; }  // the three laid over one another
+  const SettingMap& file_settings() const { return file_; }
+  const SettingMap& dynamic_default() const { return dynamic_default_; }
+  const SettingMap& dynamic_broker() const { return dynamic_broker_; }
+  std::int64_t change() const { return change_; }  // grows with every change of a topic
 
  private:
   friend class ClusterViewBuilder;
@@ -84,6 +89,8 @@ class ClusterView {
   std::map<BrokerId, BrokerView> brokers_;
   std::string cluster_id_;
   BrokerId controller_ = kNoBroker;
+  SettingMap file_, dynamic_default_, dynamic_broker_;
+  std::shared_ptr<const SettingMap> broker_settings_ = std::make_shared<const SettingMap>();
   std::int64_t change_ = 0;
 };
 using ClusterViewPtr = std::shared_ptr<const ClusterView>;
@@ -91,12 +98,14 @@ using ClusterViewPtr = std::shared_ptr<const ClusterView>;
 // Makes the next snapshot from the last one. Used by ClusterState, and by tests that need a view.
 class ClusterViewBuilder {
  public:
-  ClusterViewBuilder() = default;
-  explicit ClusterViewBuilder(const ClusterView& last) : view_(last) {}
-  ClusterViewBuilder& topic(TopicView topic);  // adds or replaces; settings that are missing become the defaults
+  explicit ClusterViewBuilder(SettingMap file = {});
+  explicit ClusterViewBuilder(const ClusterView& last);
+  ClusterViewBuilder& topic(TopicView topic);  // adds or replaces; its settings are made from its overrides
   ClusterViewBuilder& remove_topic(const TopicName& name);
+  ClusterViewBuilder& clear_topics();
   ClusterViewBuilder& brokers(std::map<BrokerId, BrokerView> brokers);
   ClusterViewBuilder& broker(BrokerView broker);
+  ClusterViewBuilder& dynamic_settings(SettingMap of_all, SettingMap of_this_broker);
   ClusterViewBuilder& cluster_id(std::string id);
   ClusterViewBuilder& controller(BrokerId id);
   ClusterViewBuilder& change(std::int64_t change);
@@ -105,5 +114,9 @@ class ClusterViewBuilder {
  private:
   ClusterView view_;
 };
+
+// A topic's settings: override, else the broker's, else default. A value that is not legal counts as absent (scripts
+// can write anything) and is logged.
+std::shared_ptr<const log::TopicSettings> resolve_topic_settings(const SettingMap& overrides, const SettingMap& broker);
 
 }  // namespace forelog::cluster

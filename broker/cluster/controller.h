@@ -56,8 +56,8 @@ Result<void> check_topic_name(const TopicName& name);
 
 class Controller {
  public:
-  Controller(env::Env& env, ClusterState& state, const BrokerSettings& settings, SettingMap broker_settings,
-             const SettingsCatalog& catalog);
+  // `catalog` outlives this.
+  Controller(env::Env& env, ClusterState& state, BrokerId self, const SettingsCatalog& catalog);
   ~Controller();
 
   // Takes part in the election and, once elected, follows changes made by others. On core 0. Returns when a controller
@@ -77,7 +77,7 @@ class Controller {
   // AlterConfigs of old: the resource has exactly `configs` afterwards.
   Task<Result<void>> replace_configs(ConfigResource resource, SettingMap configs, bool validate_only,
                                      Deadline deadline);
-  // DescribeConfigs' rows of a topic or broker.
+  // DescribeConfigs' rows of a topic, of this broker, or of what is set for all brokers. Any core; from its view.
   Task<Result<std::vector<SettingEntry>>> describe_configs(ConfigResource resource);
 
   // The next 1000 producer ids, this broker's alone for ever. Any broker may ask; needs no election.
@@ -85,6 +85,7 @@ class Controller {
 
  private:
   class Impl;
+  Result<void> check_resource(const ConfigResource& resource) const;
   std::unique_ptr<Impl> impl_;
 };
 
