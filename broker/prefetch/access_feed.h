@@ -75,6 +75,7 @@ class AccessFeed {
   // Entries that were drained and could not be published.
   void note_lost(std::size_t entries) { metrics_.dropped.add(static_cast<std::int64_t>(entries)); }
 
+  CoreId core() const { return who_.core; }
   const IdentityMask& mask() const { return mask_; }
   const AccessFeedMetrics& metrics() const { return metrics_; }
 

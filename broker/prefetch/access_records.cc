@@ -19,7 +19,7 @@ typename To::type same_order(From value, int first) {
   return static_cast<typename To::type>(static_cast<int>(value) + first);
 }
 static_assert(static_cast<int>(Reason::retention) == thrift::Reason::RETENTION && kReasonCount == 13);
-static_assert(static_cast<int>(Refusal::stopping) == thrift::Refusal::STOPPING && kRefusalCount == 11);
+static_assert(static_cast<int>(Refusal::load_failed) == thrift::Refusal::LOAD_FAILED && kRefusalCount == 12);
 static_assert(static_cast<int>(WaitCause::budget) == thrift::WaitCause::BUDGET);
 static_assert(static_cast<int>(Evidence::commits) + 1 == thrift::Evidence::COMMITS);
 static_assert(static_cast<int>(ReaderStart::still_open) + 1 == thrift::ReaderStart::STILL_OPEN);

@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, kReasonCount> kReasons{
     "stream", "association", "periodic", "twin",          "announced",    "retention"};
 constexpr std::array<std::string_view, kRefusalCount> kRefusals{
     "none",     "malformed", "unknown_partition", "expired",   "overloaded", "over_budget",
-    "disabled", "starved",   "already_warm",      "duplicate", "stopping"};
+    "disabled", "starved",   "already_warm",      "duplicate", "stopping",   "load_failed"};
 }  // namespace
 
 std::string_view name_of(Reason reason) { return kReasons[static_cast<std::size_t>(reason)]; }

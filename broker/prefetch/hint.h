@@ -59,8 +59,9 @@ enum class Refusal : std::uint8_t {
   already_warm,
   duplicate,
   stopping,
+  load_failed,
 };
-inline constexpr int kRefusalCount = 11;
+inline constexpr int kRefusalCount = 12;
 std::string_view name_of(Refusal refusal);
 
 // --- ranges --------------------------------------------------------------------------------------------------------

@@ -137,6 +137,7 @@ enum Refusal {
   ALREADY_WARM = 8,
   DUPLICATE = 9,
   STOPPING = 10,
+  LOAD_FAILED = 11,    // the archive did not answer
 }
 
 struct Owner {

@@ -31,6 +31,8 @@ struct LoadRequest {
   Instant worthless_after;
   ReaderId reader{0};
   std::optional<Instant> keep_until;  // of heads of a session to come
+  bool whole_extents = false;         // go on to the end of the last extent: one request later is saved
+  bool prepaid = false;               // `bytes_max` is charged to the plan already, on another core
 };
 
 // A reader has taken `touched`, `bytes` long; or opened at `touched.from`, then `to` equals `from`.

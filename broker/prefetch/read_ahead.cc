@@ -143,7 +143,7 @@ std::vector<Ahead> ReadAhead::sequential(Instant now, Duration latency, Position
       rate > 0 ? Duration(static_cast<std::int64_t>(static_cast<double>(bytes_of(from - next_)) / rate * 1e9))
                : latency;
   named_until_ = goal;
-  return {{from, goal, bytes_of(goal - from), now + std::min<Duration>(until_needed, 60s), 0.9, false}};
+  return {{from, goal, bytes_of(goal - from), now + std::min<Duration>(until_needed, 60s), 0.9, false, goal < end}};
 }
 
 std::vector<Ahead> ReadAhead::strided(Position stride, Instant now, Duration latency, Position end) {
@@ -156,7 +156,7 @@ std::vector<Ahead> ReadAhead::strided(Position stride, Instant now, Duration lat
     auto from = run_.start + i * stride;
     if (from < 0 || from >= end) break;
     auto to = std::min(end, from + length);
-    out.push_back({from, to, bytes_of(to - from), now + i * latency, 0.8, true});
+    out.push_back({from, to, bytes_of(to - from), now + i * latency, 0.8, true, false});
     strides_named_ = i;
   }
   return out;

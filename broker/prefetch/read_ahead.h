@@ -47,6 +47,7 @@ struct Ahead {
   Instant needed_by;
   double score = 0;
   bool strided = false;
+  bool goes_on = false;  // the reader is expected beyond `to`: loading a little more is not for nothing
   friend bool operator==(const Ahead&, const Ahead&) = default;
 };
 
