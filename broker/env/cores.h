@@ -24,7 +24,8 @@ class Cores {
   // Runs `work` on `core`, later. Any thread may call; calls from one thread to one core run in order.
   virtual void post(CoreId core, std::move_only_function<void()> work) = 0;
 
-  // Starts `task` on `core`. An exception that leaves it ends the process.
+  // Starts `task` on `core`: on the current one at once, up to its first suspension, on another one later. An exception
+  // that leaves it ends the process.
   virtual void spawn(CoreId core, Task<void> task) = 0;
 
   virtual Clock& clock() = 0;

@@ -81,6 +81,26 @@ TEST(Cores, OnRunsThereAndResumesHere) {
   EXPECT_EQ(seen, (std::vector<int>{2, 1, 0, 1, 1, 1, 2, 1}));
 }
 
+Task<void> note_now(std::string name, std::string& seen) {
+  seen += name;
+  co_return;
+}
+Task<void> spawn_here_and_there(Cores& cores, std::string& seen) {
+  cores.spawn(CoreId{1}, note_now("there", seen));
+  cores.spawn(CoreId{0}, note_now("here ", seen));
+  seen += "then ";
+  co_return;
+}
+
+TEST(Cores, SpawningStartsHereAtOnceAndElsewhereLater) {
+  SimulatedWorld world(7);
+  auto& machine = world.machine(2);
+  std::string seen;
+  run(world, machine, spawn_here_and_there(machine.cores(), seen));
+  world.run_for(1ms);
+  EXPECT_EQ(seen, "here then there");
+}
+
 TEST(Cores, PostsToOneCoreKeepTheirOrder) {
   SimulatedWorld world(7);
   auto& machine = world.machine(2);
