@@ -36,37 +36,32 @@ class Decoder {
     fields(*out);
     if (in_.ok() && (in_.at_end() || rest == Rest::kIgnored)) [[likely]]
       return out;
-    if (in_.ok()) return fail(ErrorCode::kMalformed, std::to_string(in_.remaining()) + " bytes after the message");
-    return fail(ErrorCode::kMalformed, "field " + path_);
+    return fail(error());
   }
 
  private:
   template <Described T>
   void fields(T& out) {
-    for_each_field(out, [&](const char* name, auto& member, const auto&... extras) __attribute__((always_inline)) {
+    for_each_field(out, [&](const char* name, auto& member, const auto&... extras) {
       const FieldNotes notes = notes_of(extras...);
       if (notes.is_tagged() || !notes.in(version_) || !in_.ok()) return;
       value(member, notes);
       if (!in_.ok()) [[unlikely]]
         note_path(name);
     });
-    if (flexible_) tags(out);
+    if (flexible_ && in_.ok()) tags(out);
   }
 
   template <Described T>
   void tags(T& out) {
-    std::uint32_t count = in_.uvarint();
-    std::int64_t last = -1;
-    for (; count > 0 && in_.ok(); --count) {
-      const std::uint32_t number = in_.uvarint();
-      const ByteView bytes = in_.bytes(in_.uvarint());
-      if (number <= last) in_.fail();  // KIP-482: ascending, hence no tag twice
-      last = number;
-      if constexpr (has_tags<T>()) {
-        if (in_.ok()) known_tag(out, number, bytes);
-      }
+    // Nearly every section is empty: one byte.
+    const std::uint8_t first = in_.u8();
+    if (first == 0 && in_.ok()) [[likely]]
+      return;
+    TagSection section = begin_tags(first);
+    while (next(section)) {
+      if constexpr (has_tags<T>()) known_tag(out, section.number, section.content);
     }
-    if (!in_.ok() && path_.empty()) path_ = "tags";
   }
 
   // Reads the field with this tag, if the version has one, from exactly `bytes`.
@@ -108,16 +103,9 @@ class Decoder {
     ByteView bytes = in_.bytes(static_cast<std::int64_t>(out.bytes.size()));
     if (!bytes.empty()) std::memcpy(out.bytes.data(), bytes.data(), bytes.size());
   }
-  void composite(std::string& out, const FieldNotes&) { take(out, present(string_length())); }
-  void composite(Buffer& out, const FieldNotes&) { take(out, present(length())); }
-  void composite(Records& out, const FieldNotes&) {
-    const std::int64_t size = length();
-    out.is_null = size < 0;
-    if (size <= 0) return;
-    Buffer bytes;
-    take(bytes, size);
-    if (in_.ok()) out.slices.push_back(std::move(bytes));
-  }
+  void composite(std::string& out, const FieldNotes&);
+  void composite(Buffer& out, const FieldNotes&);
+  void composite(Records& out, const FieldNotes&);
   template <class T>
   void composite(std::vector<T>& out, const FieldNotes&) {
     take(out, present(length()));
@@ -154,45 +142,43 @@ class Decoder {
   };
 
   // Contents, once their length is known and found to lie inside the frame.
-  void take(std::string& out, std::int64_t size) { out.assign(in_.text(size)); }
-  void take(Buffer& out, std::int64_t size) {
-    ByteView bytes = in_.bytes(size);
-    if (!bytes.empty()) out = frame_.slice(static_cast<std::size_t>(bytes.data() - frame_.data()), bytes.size());
-  }
+  void take(std::string& out, std::int64_t size);
+  void take(Buffer& out, std::int64_t size);
   template <class T>
   void take(std::vector<T>& out, std::int64_t count) {
     constexpr std::int64_t wire_size_min = std::is_arithmetic_v<T> ? sizeof(T) : 1;
-    const std::int64_t memory = count * static_cast<std::int64_t>(sizeof(T));
-    if (count < 0 || count > static_cast<std::int64_t>(in_.remaining()) / wire_size_min ||
-        memory > array_memory_left_) {
-      return in_.fail();
-    }
-    array_memory_left_ -= memory;
+    if (!has_room_for(count, wire_size_min, sizeof(T))) return in_.fail();
     out.reserve(static_cast<std::size_t>(count));
     for (std::int64_t i = 0; i < count; ++i) {
       value(out.emplace_back(), FieldNotes{});
       if (!in_.ok()) [[unlikely]]
-        return note_path("[" + std::to_string(i) + "]");
+        return note_index(i);
     }
   }
 
+  // Whether so many elements may come; if so, their memory is taken off the cap.
+  bool has_room_for(std::int64_t count, std::int64_t wire_size_min, std::int64_t memory_size);
+
   // Lengths: -1 is null. Anything below is refused.
-  std::int64_t string_length() { return checked(flexible_ ? std::int64_t{in_.uvarint()} - 1 : in_.i16()); }
-  std::int64_t length() { return checked(flexible_ ? std::int64_t{in_.uvarint()} - 1 : in_.i32()); }
-  std::int64_t checked(std::int64_t size) {
-    if (size < -1) in_.fail();
-    return in_.ok() ? size : 0;
-  }
-  std::int64_t present(std::int64_t size) {
-    if (size < 0) in_.fail();
-    return in_.ok() ? size : 0;
-  }
+  std::int64_t string_length();
+  std::int64_t length();
+  // A length that must not be null.
+  std::int64_t present(std::int64_t size);
+
+  // The tags of a struct, one after the other; those that are out of order or do not fit fail.
+  struct TagSection {
+    std::uint32_t left = 0;
+    std::int64_t last = -1;
+    std::uint32_t number = 0;
+    ByteView content;
+  };
+  TagSection begin_tags(std::uint8_t first);  // the byte of the count that has been read
+  bool next(TagSection& section);
 
   // Called from the inside out while unwinding, so the path grows at its front.
-  void note_path(std::string_view step) {
-    const bool dot = !path_.empty() && path_.front() != '[';
-    path_.insert(0, dot ? std::string(step) + "." : std::string(step));
-  }
+  [[gnu::cold]] void note_path(std::string_view step);
+  [[gnu::cold]] void note_index(std::int64_t index);
+  [[gnu::cold]] Error error() const;
 
   Buffer frame_;
   ByteReader in_;

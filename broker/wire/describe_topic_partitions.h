@@ -46,7 +46,7 @@ struct DescribeTopicPartitionsResponse {
     struct Partition {
       WireError error_code;
       PartitionId partition_index;
-      BrokerId leader_id;
+      BrokerId leader_id{-1};
       Epoch leader_epoch = kNoEpoch;
       std::vector<BrokerId> replica_nodes;
       std::vector<BrokerId> isr_nodes;

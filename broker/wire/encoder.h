@@ -11,11 +11,10 @@
 #include "broker/wire/field_notes.h"
 #include "broker/wire/types.h"
 
-#include <algorithm>
-#include <limits>
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace forelog::wire {
@@ -52,10 +51,12 @@ class Encoder {
     }
   }
 
+  using TaggedFields = std::vector<std::pair<std::int32_t, std::string>>;
+
   // Kafka sends a tagged field only when it differs from its default.
   template <Described T>
   void tags(const T& in) {
-    std::vector<std::pair<std::int32_t, std::string>> present;
+    TaggedFields present;
     for_each_field(in, [&](const char*, const auto& member, const auto&... extras) {
       const FieldNotes notes = notes_of(extras...);
       if (!notes.is_tagged() || !notes.in(version_) || is_default(in, member)) return;
@@ -64,14 +65,9 @@ class Encoder {
       CHECK(inner.splices_.empty());  // no tagged field holds records
       present.emplace_back(notes.tag, std::move(inner.out_).take());
     });
-    std::ranges::sort(present, {}, [](const auto& field) { return field.first; });
-    out_.uvarint(static_cast<std::uint32_t>(present.size()));
-    for (const auto& [number, bytes] : present) {
-      out_.uvarint(static_cast<std::uint32_t>(number));
-      out_.uvarint(static_cast<std::uint32_t>(bytes.size()));
-      out_.text(bytes);
-    }
+    write_tags(std::move(present));
   }
+  void write_tags(TaggedFields present);
 
   template <class T>
   void value(const T& in, const FieldNotes& notes) {
@@ -92,30 +88,9 @@ class Encoder {
     out_.i16(api_ == nullptr ? in.code : code_to_send(*api_, version_, in.code));
   }
   void composite(const TopicId& in, const FieldNotes&) { out_.bytes(std::as_bytes(std::span(in.bytes))); }
-  void composite(const std::string& in, const FieldNotes&) {
-    // 16 bits are all that a classic length has. Only what we invent can be longer (a member id made of a long client
-    // id), as what arrived in this encoding came with such a length.
-    const std::size_t longest = flexible_ ? std::numeric_limits<std::int32_t>::max() : 32767;
-    const std::string_view text = std::string_view(in).substr(0, longest);
-    if (flexible_) {
-      out_.uvarint(static_cast<std::uint32_t>(text.size()) + 1);
-    } else {
-      out_.i16(static_cast<std::int16_t>(text.size()));
-    }
-    out_.text(text);
-  }
-  void composite(const Buffer& in, const FieldNotes&) {
-    length(in.size());
-    out_.bytes(in);
-  }
-  void composite(const Records& in, const FieldNotes&) {
-    if (in.is_null) return null();
-    const Bytes size = in.size();
-    length(static_cast<std::size_t>(size));
-    if (size == 0) return;
-    splices_.push_back({out_.size(), &in.slices});
-    spliced_size_ += size;
-  }
+  void composite(const std::string& in, const FieldNotes&);
+  void composite(const Buffer& in, const FieldNotes&);
+  void composite(const Records& in, const FieldNotes&);
   template <class T>
   void composite(const std::vector<T>& in, const FieldNotes&) {
     length(in.size());
@@ -140,14 +115,7 @@ class Encoder {
     fields(in);
   }
 
-  void length(std::size_t size) {
-    CHECK(size < static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()));
-    if (flexible_) {
-      out_.uvarint(static_cast<std::uint32_t>(size) + 1);
-    } else {
-      out_.i32(static_cast<std::int32_t>(size));
-    }
-  }
+  void length(std::size_t size);
   template <class T = Buffer>
   void null() {
     if (flexible_) {
@@ -176,20 +144,5 @@ class Encoder {
   bool flexible_;
   const ApiRow* api_;
 };
-
-inline Slices Encoder::finish() && {
-  Buffer own = std::move(out_).take_buffer();
-  Slices slices;
-  std::size_t from = 0;
-  for (const Splice& splice : splices_) {
-    if (splice.at > from) slices.push_back(own.slice(from, splice.at - from));
-    from = splice.at;
-    for (const Buffer& records : *splice.slices) {
-      if (!records.empty()) slices.push_back(records);
-    }
-  }
-  if (own.size() > from || slices.empty()) slices.push_back(own.slice(from));
-  return slices;
-}
 
 }  // namespace forelog::wire

@@ -34,7 +34,7 @@ struct FindCoordinatorResponse {
 
   struct Coordinator {
     std::string key;
-    BrokerId node_id;
+    BrokerId node_id{-1};
     std::string host;
     std::int32_t port = 0;
     WireError error_code;
@@ -52,7 +52,7 @@ struct FindCoordinatorResponse {
   std::int32_t throttle_time_ms = 0;
   WireError error_code;
   std::optional<std::string> error_message;
-  BrokerId node_id;
+  BrokerId node_id{-1};
   std::string host;
   std::int32_t port = 0;
   std::vector<Coordinator> coordinators;

@@ -38,7 +38,7 @@ struct ListOffsetsRequest {
     };
   };
 
-  BrokerId replica_id;              // negative for a consumer
+  BrokerId replica_id{-1};          // negative for a consumer
   std::int8_t isolation_level = 0;  // 0: read uncommitted, 1: read committed
   std::vector<Topic> topics;
   static constexpr auto fields = [](auto& m, auto&& field) {

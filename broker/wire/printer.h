@@ -34,53 +34,58 @@ class Printer {
     if constexpr (is_strong_type<T>) {
       value(in.value());
     } else if constexpr (std::is_same_v<T, bool>) {
-      out_ += in ? "true" : "false";
+      text(in ? "true" : "false");
     } else if constexpr (std::is_arithmetic_v<T>) {
-      out_ += std::to_string(in);
+      if constexpr (std::is_integral_v<T>) {
+        number(std::int64_t{in});
+      } else {
+        number(in);
+      }
     } else if constexpr (std::is_enum_v<T>) {
       value(static_cast<std::underlying_type_t<T>>(in));
     } else {
       composite(in);
     }
   }
-  void composite(const WireError& in) { value(in.code); }
-  void composite(const TopicId& in) { out_ += in.text(); }
-  void composite(const std::string& in) { out_ += printable(in); }
-  void composite(const Buffer& in) { out_ += "<" + std::to_string(in.size()) + " bytes>"; }
-  void composite(const Records& in) {
-    out_ += in.is_null ? "null" : "<" + std::to_string(in.size()) + " bytes of records>";
-  }
+  void composite(const WireError& in) { number(std::int64_t{in.code}); }
+  void composite(const TopicId& in);
+  void composite(const std::string& in);
+  void composite(const Buffer& in);
+  void composite(const Records& in);
   template <class T>
   void composite(const std::vector<T>& in) {
-    out_ += '[';
+    text("[");
     for (std::size_t i = 0; i < in.size(); ++i) {
-      if (i > 0) out_ += ", ";
+      if (i > 0) text(", ");
       value(in[i]);
     }
-    out_ += ']';
+    text("]");
   }
   template <class T>
   void composite(const std::optional<T>& in) {
     if (in) {
       value(*in);
     } else {
-      out_ += "null";
+      text("null");
     }
   }
   template <Described T>
   void composite(const T& in) {
-    out_ += '{';
+    text("{");
     bool first = true;
     for_each_field(in, [&](const char* name, const auto& member, const auto&... extras) {
       if (!notes_of(extras...).in(version_)) return;
-      if (!first) out_ += ", ";
-      first = false;
-      out_ += name;
-      out_ += '=';
+      begin_field(name, first);
       value(member);
     });
-    out_ += '}';
+    text("}");
   }
+
+  // Out of line: a field list would be inlined into as many copies of them as it has fields.
+  void text(std::string_view text);
+  void number(std::int64_t value);
+  void number(double value);
+  void begin_field(const char* name, bool& first);
 
   Version version_;
   std::string out_;

@@ -2,6 +2,8 @@
 //
 // Input: which message and version (2 bytes), then its body. What decodes must encode, decode and encode to the same
 // bytes.
+#include "broker/wire/consumer_protocol.h"
+#include "broker/wire/coordinator_records.h"
 #include "broker/wire/dump.h"
 #include "broker/wire/frame.h"
 #include "tests/wire/every_message.h"
@@ -12,15 +14,12 @@
 namespace forelog::wire {
 namespace {
 
-template <Described T>
-void check_message(const Buffer& body, const Form& form) {
-  auto first = decode_body<T>(body, form);
+void check_message(const Form& form, const Buffer& body) {
+  const auto first = form.recode(form, body);
   if (!first) return;
-  const Buffer encoded = encode_body(*first, form);
-  auto second = decode_body<T>(encoded, form);
+  const auto second = form.recode(form, first->bytes);
   CHECK(second.has_value());
-  CHECK(encode_body(*second, form) == encoded);
-  CHECK(!Printer(form.version).message(*second).empty());
+  CHECK(second->bytes == first->bytes && second->text == first->text);
 }
 
 void check_stream(ByteView bytes) {
@@ -48,15 +47,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace forelog::wire;
   const ByteView input(reinterpret_cast<const std::byte*>(data), size);  // NOLINT: the fuzzer's signature
   if (size < 2) return 0;
-  int chosen = (data[0] << 8) | data[1];
   // A copy of its own, so that a read past the end is seen.
   const Buffer body = Buffer::copy_of(input.subspan(2));
-  int forms = 0;
-  for_every_form([&]<class T>(const Form&) { ++forms; });
-  chosen %= forms;
-  for_every_form([&]<class T>(const Form& form) {
-    if (chosen-- == 0) check_message<T>(body, form);
-  });
+  const auto& forms = every_form();
+  check_message(forms[static_cast<std::size_t>(data[0] << 8 | data[1]) % forms.size()], body);
   static_cast<void>(dump_request(body));
   static_cast<void>(decode_data<ConsumerProtocolSubscription>(body));
   static_cast<void>(decode_coordinator_key(body));

@@ -4,7 +4,7 @@
 Kafka's JSON is not part of this repository: KAFKA_MESSAGES names a folder with a subfolder for each Kafka version (`3.9`,
 `trunk`, …) that holds `clients/src/main/resources/common/message/*.json`, and optionally
 `coordinator-records/<version>/group-coordinator/*.json`. Names, order, types, version ranges, nullability, tags and
-numeric defaults must agree wherever both sides have a version.
+numeric defaults (where a peer can see them) must agree wherever both sides have a version.
 """
 import json
 import os
@@ -51,11 +51,13 @@ class Field:
         return Field(self.path, self.kind, meet(self.versions, versions),
                      None if null is None or is_empty(null) else null, self.tag, self.default)
 
-    def text(self):
+    def text(self, parent_since):
+        # A field that comes with its struct shows no default; ours may be the safer one (no leader: -1).
+        shows_default = self.tag is not None or self.versions[0] > parent_since
         return (f"{self.path} {self.kind} {self.versions[0]}-{self.versions[1]}"
                 + (f" null {self.null[0]}-{self.null[1]}" if self.null else "")
                 + (f" tag {self.tag}" if self.tag is not None else "")
-                + (f" default {self.default}" if self.default else ""))
+                + (f" default {self.default}" if self.default and shows_default else ""))
 
 
 def read_ours():
@@ -131,7 +133,11 @@ def differences(name, ours, schema):
     known = {field.path for field in theirs}
     # A tag may come with any release, and older ones skip it.
     mine = [field for field in mine if field.tag is None or field.path in known]
-    ours_text, theirs_text = [f.text() for f in mine], [f.text() for f in theirs]
+    def texts(side):
+        since = {field.path: field.versions[0] for field in side}
+        return [field.text(since.get(field.path.rpartition(".")[0], versions[0])) for field in side]
+
+    ours_text, theirs_text = texts(mine), texts(theirs)
     found += [f"{name}: only ours:    {line}" for line in ours_text if line not in theirs_text]
     found += [f"{name}: only Kafka's: {line}" for line in theirs_text if line not in ours_text]
     if not found and ours_text != theirs_text:

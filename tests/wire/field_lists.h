@@ -8,8 +8,10 @@
 // they apply. tests/wire/check_schemas.py reads this.
 #pragma once
 
+#include "broker/base/ids.h"
+#include "broker/wire/api_table.h"
 #include "broker/wire/equal.h"
-#include "tests/wire/every_message.h"
+#include "broker/wire/field_notes.h"
 
 #include <algorithm>
 #include <optional>
@@ -38,12 +40,7 @@ class FieldLister {
       const FieldNotes notes = notes_of(extras...);
       const VersionRange effective{std::max(notes.since, versions.min), std::min(notes.until, versions.max)};
       if (effective.empty()) return;
-      out_ += std::string(depth * 2, ' ') + name + " " + type<Member>() + " " + range(effective);
-      if (is_nullable<Member>) {
-        out_ += " null " + range({std::max(notes.nullable_from, effective.min), effective.max});
-      }
-      if (notes.is_tagged()) out_ += " tag " + number(notes.tag);
-      out_ += default_text(member) + "\n";
+      add_line(depth, name, type<Member>(), effective, is_nullable<Member>, notes, default_of_number(member));
       nested<Member>(effective, depth + 1);
     });
   }
@@ -101,13 +98,13 @@ class FieldLister {
 
   // Of numbers only: texts, arrays and structs are empty, nullable fields null.
   template <class T>
-  static std::string default_text(const T& value) {
+  static std::int64_t default_of_number(const T& value) {
     if constexpr (is_strong_type<T>) {
-      return default_text(value.value());
+      return default_of_number(value.value());
     } else if constexpr (std::is_integral_v<T>) {
-      return value == 0 ? "" : " default " + number(value);
+      return value;
     } else {
-      return "";
+      return 0;
     }
   }
 
@@ -120,15 +117,17 @@ class FieldLister {
     }
   }
 
+  // Not inlined: it would be, once a field.
+  [[gnu::noinline]] void add_line(std::size_t depth, const char* name, const std::string& type, VersionRange versions,
+                                  bool nullable, const FieldNotes& notes, std::int64_t default_value) {
+    out_ += std::string(depth * 2, ' ') + name + " " + type + " " + range(versions);
+    if (nullable) out_ += " null " + range({std::max(notes.nullable_from, versions.min), versions.max});
+    if (notes.is_tagged()) out_ += " tag " + number(notes.tag);
+    if (default_value != 0) out_ += " default " + number(default_value);
+    out_ += '\n';
+  }
+
   std::string out_;
 };
-
-inline std::string field_lists() {
-  std::string out;
-  for_every_type([&]<class T>(const std::string& name, VersionRange versions, Version flexible_since) {
-    out += FieldLister().list<T>(name, versions, flexible_since);
-  });
-  return out;
-}
 
 }  // namespace forelog::wire
