@@ -185,6 +185,7 @@ Task<void> LocalLog::Impl::write_loop(Impl& self) {
       continue;
     }
     self.context.metrics.flush_failures.add();
+    ++self.write_failures;
     if (!self.write_error) {
       log_line(warn, "segment_write_fails", {{"partition", self.partition}, {"error", done.error()}});
     }
@@ -221,11 +222,13 @@ Task<Result<env::FilePtr>> LocalLog::Impl::file_of(std::shared_ptr<GrowingShard>
   co_return shard->file;
 }
 
+// Fails when a write fails from now on; an older failure may be over.
 Task<Result<void>> LocalLog::Impl::written_up_to(Offset offset) {
-  request_write(offset);
+  auto failures = write_failures;
+  wake.notify();  // a writer that pauses after a failure tries again now
   while (written_end < offset) {
-    if (write_error) co_return fail(*write_error);
-    if (!writing) request_write(offset);
+    if (write_error && write_failures > failures) co_return fail(*write_error);
+    request_write(offset);
     co_await wake.wait(context.env.clock.now() + kRetryPause);
   }
   co_return Result<void>{};

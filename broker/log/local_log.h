@@ -108,7 +108,8 @@ class LocalLog {
   Offset local_start() const;  // first offset that is on this broker
   // Whole batches from the one that contains `from`, below `limit` (the high watermark, or the end), of one shard,
   // together at most `size_max` bytes, but one batch at least when `at_least_one`. Nothing when `from` is at the limit.
-  // Fails OffsetOutOfRange when `from` lies before local_start or beyond the end; CorruptFile, Io.
+  // Fails OffsetOutOfRange when `from` lies beyond the end, or before local_start and memory has it no more;
+  // CorruptFile, Io.
   Task<Result<LogRead>> read(Offset from, Offset limit, Bytes size_max, bool at_least_one);
   // The same, at once, if memory has it.
   std::optional<LogRead> try_read(Offset from, Offset limit, Bytes size_max, bool at_least_one) const;

@@ -136,6 +136,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Offset write_target{0};
   Lsn acked_lsn{0}, released_lsn{0};
   std::optional<Error> wal_error, write_error;
+  std::int64_t write_failures = 0;
   bool writing = false;
   bool turn_taken = false;
   bool checkpoint_spawned = false;

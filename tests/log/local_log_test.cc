@@ -1,0 +1,266 @@
+#include "broker/log/local_log.h"
+
+#include "tests/log/log_fixture.h"
+
+namespace forelog::log {
+namespace {
+
+using test::batch_of;
+using Loss = env::SimulatedWorld::Loss;
+
+class LocalLogTest : public test::StorageTest {
+ protected:
+  static TopicSettings small_shards() {
+    TopicSettings settings;
+    settings.segment_bytes = 1000;
+    return settings;
+  }
+  std::string shards() { return log().chain().text(); }
+};
+
+TEST_F(LocalLogTest, WhatIsDurableIsReadBackInOrder) {
+  start();
+  EXPECT_EQ(append(batch_of("a", 3)).last, Offset(2));
+  EXPECT_EQ(append(batch_of("b")).base, Offset(3));
+  EXPECT_EQ(log().durable_end(), Offset(4));
+  EXPECT_EQ(values(), (std::vector<std::string>{"a", "b"}));
+  stop();
+}
+
+TEST_F(LocalLogTest, ReadBeginsWithTheBatchThatContainsTheOffsetAndEndsBelowTheLimit) {
+  start();
+  append(batch_of("a", 3));
+  append(batch_of("b", 3));
+  append(batch_of("c", 3));
+  auto read = run_here(log().read(Offset(4), Offset(6), 1_MiB, true));
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->start, Offset(3));
+  EXPECT_EQ(read->end, Offset(6));
+  EXPECT_TRUE(run_here(log().read(Offset(9), Offset(9), 1_MiB, true))->empty());
+  EXPECT_EQ(run_here(log().read(Offset(10), Offset(10), 1_MiB, true)).error().code, ErrorCode::kOffsetOutOfRange);
+  stop();
+}
+
+TEST_F(LocalLogTest, CleanRestartFindsEverythingAndScansNothing) {
+  start();
+  for (int i = 0; i < 20; ++i) append(batch_of("v" + std::to_string(i)));
+  stop();
+  start();
+  EXPECT_EQ(storage->replayed.entries, 0);
+  EXPECT_EQ(storage->metrics.recovered_bytes.value(), 0);
+  EXPECT_EQ(storage->observers[0].records, 20);
+  EXPECT_EQ(values().size(), 20U);
+  EXPECT_EQ(append(batch_of("next")).base, Offset(20));
+  stop();
+}
+
+TEST_F(LocalLogTest, PowerCutKeepsWhatWasAcknowledged) {
+  start();
+  append(batch_of("a"));
+  append(batch_of("b"));
+  auto lost = append_only(batch_of("unacknowledged"));
+  ASSERT_TRUE(lost.has_value());
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(values(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(storage->observers[0].records, 2);
+  EXPECT_EQ(append(batch_of("c")).base, Offset(2));
+  stop();
+}
+
+TEST_F(LocalLogTest, ShardsAreCutBySizeAndSealedBelowTheHighWatermark) {
+  start({{0, small_shards()}});
+  for (int i = 0; i < 5; ++i) append(batch_of(std::string(400, 'x')));
+  EXPECT_EQ(log().chain().shards().size(), 3U);
+  EXPECT_EQ(*run_here(log().seal_up_to(Offset(3))), 1);
+  ASSERT_EQ(log().sealed().size(), 1U);
+  EXPECT_EQ(log().sealed()[0].end, Offset(2));
+  auto footer = run_here(log().footer_of(log().chain().id_of(log().sealed()[0])));
+  ASSERT_TRUE(footer.has_value());
+  EXPECT_EQ((*footer)->end, Offset(2));
+  EXPECT_EQ((*footer)->size, log().sealed()[0].size);
+  ByteReader snapshot((*footer)->producer_snapshot);
+  EXPECT_EQ(snapshot.i64(), 2) << "the snapshot is of the shard's end, not of now";
+  stop();
+  start({{0, small_shards()}});
+  EXPECT_EQ(log().sealed().size(), 1U);
+  EXPECT_EQ(values().size(), 5U);
+  stop();
+}
+
+TEST_F(LocalLogTest, NewEpochCutsAndIsRemembered) {
+  start();
+  append(batch_of("a", 2), 0, Epoch(3));
+  log().begin_epoch(Epoch(4));
+  append(batch_of("b"), 0, Epoch(5));
+  append(batch_of("c"), 0, Epoch(7));
+  EXPECT_EQ(log().chain().shards().size(), 3U);
+  auto ends = [&](int epoch) {
+    auto answer = log().epoch_end(Epoch(epoch));
+    return std::pair(answer.epoch.value(), answer.end.value());
+  };
+  EXPECT_EQ(ends(2), std::pair(2, INT64_C(0)));
+  EXPECT_EQ(ends(3), std::pair(3, INT64_C(2)));
+  EXPECT_EQ(ends(4), std::pair(3, INT64_C(2)));
+  EXPECT_EQ(ends(6), std::pair(5, INT64_C(3)));
+  EXPECT_EQ(ends(7), std::pair(7, INT64_C(4)));
+  EXPECT_EQ(ends(8), std::pair(-1, INT64_C(-1)));
+  auto before = log().epochs();
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(log().epochs(), before);
+  stop();
+}
+
+TEST_F(LocalLogTest, ArchivedShardLeavesTheDiskAndStaysInTheChain) {
+  start({{0, small_shards()}});
+  for (int i = 0; i < 5; ++i) append(batch_of(std::string(400, 'x')));
+  ASSERT_EQ(*run_here(log().seal_up_to(Offset(5))), 2);
+  auto shard = log().chain().id_of(log().sealed()[0]);
+  EXPECT_EQ(run_here(log().drop_local(shard)).error().code, ErrorCode::kConflict);
+  ASSERT_TRUE(run_here(log().mark_archived(shard)).has_value());
+  ASSERT_TRUE(run_here(log().drop_local(shard)).has_value());
+  EXPECT_EQ(log().local_start(), Offset(2));
+  EXPECT_EQ(log().log_start(), Offset(0));
+  EXPECT_TRUE(run_here(log().footer_of(shard)).has_value());
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(log().local_start(), Offset(2));
+  EXPECT_EQ(run_here(log().read(Offset(0), Offset(5), 1_MiB, true)).error().code, ErrorCode::kOffsetOutOfRange);
+  EXPECT_EQ(values(Offset(2)).size(), 3U);
+  stop();
+}
+
+TEST_F(LocalLogTest, ArchiveGetsDataAndFooterButNoDamagedBlock) {
+  start({{0, small_shards()}});
+  for (int i = 0; i < 3; ++i) append(batch_of(std::string(400, 'x')));
+  ASSERT_EQ(*run_here(log().seal_up_to(Offset(3))), 1);
+  auto shard = log().sealed()[0];
+  auto id = log().chain().id_of(shard);
+  {
+    auto content = *run_here(log().content_of(id));
+    EXPECT_EQ(content->size(), shard.object_size());
+    auto all = *run_here(content->read(0, content->size()));
+    auto footer = Footer::decode(all.slice(static_cast<std::size_t>(shard.size)));
+    ASSERT_TRUE(footer.has_value());
+    EXPECT_EQ(footer->shard, id);
+    EXPECT_EQ(run_here(content->read(shard.size - 3, 6))->view().size(), 6U);
+  }
+  ASSERT_TRUE(machine->disk().flip_bit(segment_path("data/log", id), 100).has_value());
+  auto content = *run_here(log().content_of(id));
+  EXPECT_EQ(run_here(content->read(0, 10)).error().code, ErrorCode::kCorruptBlock);
+  stop();
+}
+
+TEST_F(LocalLogTest, LogStartDropsWholeShards) {
+  start({{0, small_shards()}});
+  for (int i = 0; i < 5; ++i) append(batch_of(std::string(400, 'x')));
+  auto dropped = run_here(log().set_log_start(Offset(3)));
+  ASSERT_TRUE(dropped.has_value());
+  ASSERT_EQ(dropped->size(), 1U);
+  EXPECT_EQ(log().log_start(), Offset(3));
+  EXPECT_EQ(log().local_start(), Offset(3));
+  EXPECT_EQ(run_here(log().read(Offset(2), Offset(5), 1_MiB, true)).error().code, ErrorCode::kOffsetOutOfRange);
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(log().log_start(), Offset(3));
+  EXPECT_EQ(values(Offset(3)).size(), 2U);
+  stop();
+}
+
+TEST_F(LocalLogTest, TimestampFindsTheFirstRecordAtOrAfterIt) {
+  start({{0, small_shards()}});
+  for (int i = 0; i < 10; ++i) append(batch_of(std::string(200, 'x'), 1, 1000 + 10 * i));
+  auto at = [&](std::int64_t t) { return **run_here(log().find_by_time(t, Offset(10))); };
+  EXPECT_EQ(at(0), (TimestampedOffset{1000, Offset(0)}));
+  EXPECT_EQ(at(1041), (TimestampedOffset{1050, Offset(5)}));
+  EXPECT_FALSE(run_here(log().find_by_time(1091, Offset(10)))->has_value());
+  EXPECT_FALSE(run_here(log().find_by_time(1090, Offset(9)))->has_value()) << "not below the limit";
+  EXPECT_EQ(*run_here(log().max_timestamp(Offset(10))), (TimestampedOffset{1090, Offset(9)}));
+  stop();
+}
+
+TEST_F(LocalLogTest, TruncationSurvivesAPowerCut) {
+  start({{0, small_shards()}});
+  for (int i = 0; i < 5; ++i) append(batch_of(std::string(400, static_cast<char>('a' + i))));
+  ASSERT_TRUE(run_here(log().truncate_to(Offset(1))).has_value());
+  EXPECT_EQ(log().end(), Offset(1));
+  EXPECT_EQ(storage->observers[0].records, 1);
+  append(batch_of("new"));
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(values(), (std::vector<std::string>{std::string(400, 'a'), "new"}));
+  EXPECT_EQ(storage->observers[0].records, 2);
+  stop();
+}
+
+TEST_F(LocalLogTest, FullDiskRefusesAppendsAndHealsByItself) {
+  start();
+  append(batch_of("before"));
+  machine->faults().disk_capacity = machine->disk().used();
+  auto pending = append_only(batch_of(std::string(3000, 'p')));
+  ASSERT_TRUE(pending.has_value());
+  auto waited = run_here(log().wait_durable(Offset(2), machine->env().clock.now() + 10s));
+  ASSERT_FALSE(waited.has_value());
+  EXPECT_EQ(waited.error().code, ErrorCode::kDiskFull);
+  EXPECT_EQ(append_only(batch_of("refused")).error().code, ErrorCode::kDiskFull);
+  machine->faults().disk_capacity = std::numeric_limits<Bytes>::max();
+  EXPECT_TRUE(world->run_until([&] { return !log().error() && log().durable_end() == Offset(2); }, 5s));
+  EXPECT_EQ(append(batch_of("after")).base, Offset(2));
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(values(), (std::vector<std::string>{"before", std::string(3000, 'p'), "after"}));
+  stop();
+}
+
+TEST_F(LocalLogTest, TailUnderPressureLeavesReadsToTheSegment) {
+  tail_max = 64_KiB;
+  start();
+  std::vector<std::string> written;
+  for (int i = 0; i < 100; ++i) {
+    written.push_back(std::string(5000, static_cast<char>('a' + i % 26)));
+    append(batch_of(written.back()));
+  }
+  EXPECT_LE(storage->budget.used(), 2 * tail_max);
+  EXPECT_EQ(values(Offset(0), 0, 12000), written);
+  EXPECT_GT(storage->metrics.file_reads.value(), 0);
+  stop();
+}
+
+TEST_F(LocalLogTest, WriteAheadLogIsBoundedByCheckpoints) {
+  wal_file = 64_KiB;
+  start();
+  for (int i = 0; i < 400; ++i) append(batch_of(std::string(5000, 'x')));
+  Bytes used = 0;
+  for (const auto& name : *machine->disk().list("data/wal")) {
+    used += machine->disk().size(**machine->disk().open("data/wal/" + name, env::OpenMode::read));
+  }
+  EXPECT_LE(used, 11 * wal_file) << "eight files, two spares, one being opened";
+  EXPECT_EQ(values().size(), 400U);
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(values().size(), 400U);
+  stop();
+}
+
+TEST_F(LocalLogTest, ChangeToWalDoesNotAcknowledgeAcrossUnsyncedBytes) {
+  TopicSettings fast;
+  fast.durability = Durability::page_cache;
+  start({{0, fast}});
+  append(batch_of("page cache"));
+  run_here(set_task(log(), {}));
+  append(batch_of("wal"));
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(values(), (std::vector<std::string>{"page cache", "wal"}));
+  stop();
+}
+
+TEST_F(LocalLogTest, RemovedPartitionLeavesNothingAndFreesTheWriteAheadLog) {
+  start({{0, {}}, {1, {}}});
+  append(batch_of("a"), 0);
+  append(batch_of("b"), 1);
+  ASSERT_TRUE(run_here(log(0).remove_all()).has_value());
+  storage->logs.erase(0);
+  settings.erase(0);
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(*machine->disk().list("data/log"), std::vector<std::string>{test::partition_key(1).text()});
+  EXPECT_EQ(run_here(storage->catalog.partitions())->size(), 0U) << "nothing was checkpointed of the other one";
+  EXPECT_EQ(values(Offset(0), 1), std::vector<std::string>{"b"});
+  stop();
+}
+
+}  // namespace
+}  // namespace forelog::log
