@@ -84,9 +84,9 @@ $(call objects,$(wildcard broker/prefetch/*.cc predictor/*.cc predictor/*/*.cc b
 link = @mkdir -p $(@D) && echo "  link    $@" && $(CXX) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(1) -o $@
 $(OUT)/forelog-broker: $(OUT)/obj/broker/main.o $(OUT)/lib/broker.a $(call libs_of,$(LAYERS))
 	$(call link,$(LIBS_all))
-$(OUT)/forelog-predictor: $(OUT)/obj/predictor/main.o $(OUT)/lib/predictor.a $(call libs_of,base env wire log cache archive cluster prefetch)
+$(OUT)/forelog-predictor: $(OUT)/obj/predictor/main.o $(OUT)/lib/predictor.a $(call libs_of,base env cache prefetch)
 	$(call link,-lrdkafka $(LIBS_all))
-$(OUT)/forelog: $(call objects,$(SOURCES_cli)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(call libs_of,$(LAYERS))
+$(OUT)/forelog: $(call objects,$(SOURCES_cli)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(call libs_of,base env log cache prefetch)
 	$(call link,-lrdkafka $(LIBS_all))
 
 # --- tests -----------------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ $(OUT)/tests/$(1)_test: $$(call objects,$$(wildcard tests/$(1)/*.cc)) $(if $(fil
 	$$(call link,$(LIBS_test) $(LIBS_all))
 endef
 $(foreach layer,$(TEST_LAYERS),$(eval $(call LAYER_TEST,$(layer))))
-$(OUT)/tests/predictor_test: $(call objects,$(wildcard tests/predictor/*.cc)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(call libs_of,base env wire log cache archive cluster prefetch)
+$(OUT)/tests/predictor_test: $(call objects,$(wildcard tests/predictor/*.cc)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(call libs_of,base env cache prefetch)
 	$(call link,$(LIBS_test) -lrdkafka $(LIBS_all))
 $(OUT)/tests/simulation_test: $(call objects,$(wildcard tests/simulation/*.cc)) $(OUT)/lib/support.a $(OUT)/lib/broker.a $(call libs_of,$(LAYERS))
 	$(call link,$(LIBS_test) $(LIBS_all))

@@ -37,7 +37,11 @@ Model::Model(ModelSettings settings)
     s.horizon = settings.lead * settings.horizon_leads;
     generators_.push_back(std::make_unique<TemporalStreams>(s));
   }
-  if (settings.sessions) generators_.push_back(std::make_unique<Sessions>(SessionsSettings{}));
+  if (settings.sessions) {
+    SessionsSettings s;
+    s.idle = settings.session_idle;
+    generators_.push_back(std::make_unique<Sessions>(s));
+  }
   for (const auto& generator : generators_) gate_.introduce(*generator);
 }
 

@@ -16,14 +16,15 @@ struct ModelSettings {
   Duration lead = 300ms;  // from an event to bytes in memory that it made us fetch
   int horizon_leads = 4;  // how many leads ahead streams are rolled out
   std::size_t tracked_blocks = 1'000'000;
-  GateSettings gate;
-  BudgetSettings budget;
+  GateSettings gate{};
+  BudgetSettings budget{};
+  Duration session_idle = 60s;
   Duration chain_life = 600s;  // a chain is told to the broker again after this
   bool strided_runs = true, temporal_streams = true, sessions = true;
 };
 
 struct Accepted {
-  Candidate candidate;
+  Candidate candidate{};
   double probability = 0;
 };
 
@@ -37,6 +38,9 @@ class Model {
   void on_outcome(GeneratorId generator, Bytes used, Bytes unused, Instant now) {
     budget_.on_outcome(generator, used, unused, now);
   }
+
+  // Read from the archive without our doing.
+  void on_demand(Bytes bytes, Instant now) { budget_.on_demand(bytes, now); }
 
   const Gate& gate() const { return gate_; }
   const Budget& budget() const { return budget_; }

@@ -48,10 +48,10 @@ enum class Answer : std::uint8_t {
 };
 
 struct ReadEvent {
-  Instant at;
+  Instant at{};
   ReaderId reader = 0;
   JobId job = 0;
-  Place place;              // the first block read
+  Place place{};            // the first block read
   std::int32_t blocks = 1;  // read in a run
   bool addressed = true;    // block + 1 is really what follows; false for opaque objects
   Answer answer = Answer::miss;
@@ -60,9 +60,9 @@ struct ReadEvent {
 // Somebody is about to read: a group's committed offset was fetched, a member got the partition, or an offset was
 // asked for by time.
 struct Announcement {
-  Instant at;
+  Instant at{};
   JobId job = 0;
-  Place place;
+  Place place{};
 };
 
 enum class GeneratorId : std::uint8_t { strided_runs, temporal_streams, sessions };
@@ -78,16 +78,16 @@ struct Candidate {
   std::uint16_t situation = 0;
   JobId job = 0;
   ReaderId reader = 0;
-  Place place;
+  Place place{};
   std::int32_t blocks = 1;  // in steps of `step`
   std::int64_t step = 1;
-  Instant needed_by;
+  Instant needed_by{};
 
   // Chain: load when a reader of `job` touches `trigger`; `needed_after` that touch.
-  std::optional<Place> trigger;
+  std::optional<Place> trigger{};
   Duration needed_after{};
   // Follow: stay `blocks` ahead of the reader of `job` until this block, which is the last.
-  std::optional<std::int64_t> until;
+  std::optional<std::int64_t> until{};
 };
 
 class Generator {

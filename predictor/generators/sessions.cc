@@ -81,9 +81,7 @@ void Sessions::propose(Job& job, JobId job_id, Instant now, std::vector<Candidat
                       .situation = static_cast<std::uint16_t>(situation_of(repeats, head, job.moved)),
                       .job = job_id,
                       .place = {part.stream, first},
-                      .needed_by = turn,
-                      .trigger = {},
-                      .until = {}};
+                      .needed_by = turn};
     auto count = std::min<std::int64_t>({settings_.head_blocks, part.blocks, last - first + 1});
     for (std::int64_t i = 0; i < count; ++i, ++head_of.place.block) out.push_back(head_of);
     bool dense = part.blocks * 2 > last - first;  // a follower loads everything on the way

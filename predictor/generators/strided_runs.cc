@@ -107,9 +107,7 @@ void StridedRuns::observe(const ReadEvent& event, std::vector<Candidate>& out) {
                    .job = event.job,
                    .reader = event.reader,
                    .place = {event.place.stream, b},
-                   .needed_by = event.at + wait,
-                   .trigger = {},
-                   .until = {}});
+                   .needed_by = event.at + wait});
     run.frontier = b;
   }
 }

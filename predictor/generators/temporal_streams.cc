@@ -8,7 +8,8 @@ namespace {
 
 constexpr int kSkipMax = 10;  // places that a reader may leave out, against last time
 constexpr int kStrayMax = 3;  // reads in a row off the stream before it is given up
-constexpr int kVoters = 4;    // earlier occurrences asked how they went on
+constexpr Duration kPauseMax = 10s;
+constexpr int kVoters = 4;  // earlier occurrences asked how they went on
 constexpr std::uint64_t kPairSalt = 0x70616972, kJobSalt = 0x6a6f62, kPlaceSalt = 0x706c616365;
 
 std::uint64_t pair_hash(const Place& previous, const Place& place) {
@@ -130,9 +131,7 @@ void TemporalStreams::roll_out(const Stream& stream, const ReadEvent& event, std
                    .job = event.job,
                    .reader = event.reader,
                    .place = e->place,
-                   .needed_by = event.at + after,
-                   .trigger = {},
-                   .until = {}});
+                   .needed_by = event.at + after});
   }
 }
 
@@ -163,17 +162,23 @@ void TemporalStreams::observe_block(const ReadEvent& event, Place place, bool la
   auto& reader = readers_.touch(event.reader);
   if (reader.last != 0 && reader.last_place == place) return;  // the rest of the same block
 
-  bool kept = reader.stream.at != 0 && follow(reader.stream, place);
+  // After a long pause something new begins, even where the old stream would go on.
+  auto* before = entry(reader.last);
+  if (before == nullptr || event.at - before->at > kPauseMax) reader.stream = reader.aside = {};
+  // A reader well under way reads something else now and then: its stream waits for it a little, while what was found
+  // for the stray read stands by.
+  bool kept = follow(reader.stream, place);
+  if (!kept && follow(reader.aside, place)) kept = true, reader.stream = reader.aside;
+  Stream* current = &reader.stream;
   if (!kept) {
-    auto found = find(place, reader, event.job);
-    bool stray = reader.stream.at != 0 && reader.stream.matched >= 3 && ++reader.stream.missed <= kStrayMax;
-    // A reader well under way reads something else now and then; its stream waits for it a little.
-    if (!stray) reader.stream = found, kept = found.at != 0;
+    bool stray = reader.stream.matched >= 3 && ++reader.stream.missed <= kStrayMax;
+    if (stray) current = &reader.aside;
+    *current = find(place, reader, event.job);
   }
-  if (kept && last_of_run) {
-    roll_out(reader.stream, event, out);
+  if (current->at != 0 && last_of_run) {
+    roll_out(*current, event, out);
     // The next time round, the broker can do the same by itself.
-    if (reader.stream.matched == 0) propose_chain(reader.stream, event, place, out);
+    if (current->matched == 0) propose_chain(*current, event, place, out);
   }
 
   auto position = append(event, place);

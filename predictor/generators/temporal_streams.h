@@ -55,7 +55,7 @@ class TemporalStreams final : public Generator {
   struct Reader {
     Position last = 0;
     Place last_place;
-    Stream stream;
+    Stream stream, aside;
   };
 
   Entry* entry(Position position);

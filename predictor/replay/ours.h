@@ -16,7 +16,7 @@ struct OursSettings {
   Duration loop_delay{};
   Bytes read_ahead_share = 64_MiB;
   bool read_ahead = true;
-  ModelSettings model;
+  ModelSettings model{};
 };
 
 class Ours final : public Method {

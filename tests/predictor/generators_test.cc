@@ -1,0 +1,278 @@
+#include "predictor/generators/sessions.h"
+#include "predictor/generators/strided_runs.h"
+#include "predictor/generators/temporal_streams.h"
+#include "tests/predictor/reads.h"
+
+#include <gtest/gtest.h>
+
+namespace forelog::predictor {
+namespace {
+
+using test::blocks_of;
+using test::Reading;
+using test::run;
+using Blocks = std::vector<std::int64_t>;
+
+// What the generator would say next must survive a snapshot.
+template <class T>
+T copy_by_snapshot(const T& generator, auto settings) {
+  ByteWriter out;
+  generator.save(out);
+  T copy(settings);
+  ByteReader in(out.view());
+  EXPECT_TRUE(copy.load(in));
+  EXPECT_TRUE(in.at_end());
+  return copy;
+}
+
+// No prefix of a snapshot may be taken for a whole one, nor bring anything down.
+template <class T>
+void refuses_every_prefix(const T& generator, auto settings) {
+  ByteWriter out;
+  generator.save(out);
+  for (std::size_t size = 0; size < out.size(); size += 1 + size / 16) {
+    T copy(settings);
+    ByteReader in(out.view().first(size));
+    EXPECT_FALSE(copy.load(in)) << size;
+  }
+}
+
+// --- strided runs ----------------------------------------------------------------------------------------------------
+
+TEST(StridedRuns, ASequentialReaderIsReadAheadByItsLeadTime) {
+  StridedRuns runs({.lead = 100ms});
+  Reading reading(runs, 1);
+  reading.read_all(run(7, 0, 20));
+  auto ahead = blocks_of(reading.read({7, 20}), 7);
+  ASSERT_FALSE(ahead.empty());
+  // 100 ms at 20 ms a block: five blocks and one to spare; those before were proposed earlier.
+  EXPECT_EQ(ahead.back(), 26);
+}
+
+TEST(StridedRuns, EveryFourthBlockIsForeseenAndNothingBetween) {
+  StridedRuns runs({.lead = 100ms});
+  Reading reading(runs, 1);
+  auto ahead = blocks_of(reading.read_all(run(7, 0, 10, 4)), 7);
+  ASSERT_FALSE(ahead.empty());
+  for (auto block : ahead) EXPECT_EQ(block % 4, 0) << block;
+}
+
+TEST(StridedRuns, BackwardsIsAStepToo) {
+  StridedRuns runs({});
+  Reading reading(runs, 1);
+  auto ahead = blocks_of(reading.read_all(run(7, 100, 10, -1)), 7);
+  ASSERT_FALSE(ahead.empty());
+  EXPECT_LT(ahead.front(), 91);
+}
+
+TEST(StridedRuns, OneReadOutOfTurnDoesNotEndTheRun) {
+  StridedRuns runs({});
+  Reading reading(runs, 1);
+  reading.read_all(run(7, 0, 10));
+  reading.read({7, 500});
+  reading.read({7, 10});
+  EXPECT_FALSE(blocks_of(reading.read({7, 11}), 7).empty());
+}
+
+TEST(StridedRuns, PartitionsReadInTurnAreEachARunOfTheirOwn) {
+  StridedRuns runs({});
+  Reading reading(runs, 1);
+  for (std::int64_t block = 0; block < 6; ++block) reading.read({1, block}), reading.read({2, 50 + block});
+  EXPECT_FALSE(blocks_of(reading.read({1, 6}), 1).empty());
+  EXPECT_FALSE(blocks_of(reading.read({2, 56}), 2).empty());
+}
+
+TEST(StridedRuns, RandomReadsProposeNothing) {
+  StridedRuns runs({});
+  Reading reading(runs, 1);
+  std::size_t proposed = 0;
+  std::uint64_t state = 1;
+  for (int i = 0; i < 2000; ++i)
+    proposed += reading.read({7, static_cast<std::int64_t>((state = mix(state + 1)) % 1'000'000)}).size();
+  EXPECT_LE(proposed, 5U);
+}
+
+TEST(StridedRuns, LatenessReachesFurther) {
+  StridedRuns calm({.lead = 100ms}), late({.lead = 100ms});
+  Reading reading_calm(calm, 1), reading_late(late, 1);
+  for (auto place : run(7, 0, 20))
+    reading_calm.read(place, 1, Answer::planned), reading_late.read(place, 1, Answer::late);
+  auto reach = [](Reading& reading) { return blocks_of(reading.read({7, 20}), 7); };
+  EXPECT_GT(reach(reading_late).back(), reach(reading_calm).back());
+}
+
+TEST(StridedRuns, ForgetsTheReadersOfLongAgoAndSurvivesARestart) {
+  StridedRunsSettings settings{.runs_max = 100};
+  StridedRuns runs(settings);
+  for (ReaderId reader = 0; reader < 1000; ++reader) Reading(runs, reader).read_all(run(1, 0, 8));
+  EXPECT_LT(runs.memory_bytes(), 100U * 300);
+  auto copy = copy_by_snapshot(runs, settings);
+  Reading before(runs, 999), after(copy, 999);
+  before.at = after.at += 160ms;
+  EXPECT_EQ(blocks_of(before.read({1, 8}), 1), blocks_of(after.read({1, 8}), 1));
+  refuses_every_prefix(runs, settings);
+}
+
+// --- temporal streams ------------------------------------------------------------------------------------------------
+
+const std::vector<Place> kChain = {{1, 10}, {9, 400}, {3, 77}, {5, 5}, {2, 1000}};
+
+TEST(TemporalStreams, WhatFollowedLastTimeIsProposedWhenTheFirstPlaceComesBack) {
+  TemporalStreams streams({});
+  Reading yesterday(streams, 1, 6), today(streams, 2, 6);
+  yesterday.read_all(kChain);
+  today.at += 24h;
+  auto ahead = today.read(kChain[0]);
+  ASSERT_EQ(ahead.size(), 4U);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(ahead[i].place, kChain[i + 1]);
+    EXPECT_EQ(ahead[i].needed_by - today.at + today.gap, (i + 1) * 20ms);
+  }
+}
+
+TEST(TemporalStreams, AnotherJobProfitsToo) {
+  TemporalStreams streams({});
+  Reading(streams, 1, 6).read_all(kChain);
+  Reading other(streams, 2, 7);
+  other.at += 1h;
+  EXPECT_EQ(other.read(kChain[0]).size(), 4U);
+}
+
+TEST(TemporalStreams, ThePredecessorTellsTwoChainsApart) {
+  TemporalStreams streams({});
+  Reading a(streams, 1, 1), b(streams, 2, 2);
+  a.read_all({{1, 1}, {5, 5}, {1, 2}});
+  b.at = a.at;
+  b.read_all({{2, 1}, {5, 5}, {2, 2}});
+  Reading again(streams, 3, 3);
+  again.at += 1h;
+  again.read({1, 1});
+  auto ahead = again.read({5, 5});
+  ASSERT_FALSE(ahead.empty());
+  EXPECT_EQ(ahead[0].place, (Place{1, 2}));
+}
+
+TEST(TemporalStreams, ASkippedPlaceAndAStrayReadDoNotLoseTheStream) {
+  TemporalStreams streams({.horizon = 60ms});
+  Reading(streams, 1, 6).read_all(run(1, 0, 40, 7));
+  Reading again(streams, 2, 6);
+  again.at += 1h;
+  again.read_all(run(1, 0, 10, 7));
+  again.read({1, 77});      // 70 is left out
+  again.read({400, 1234});  // from somewhere else
+  auto ahead = again.read({1, 84});
+  ASSERT_FALSE(ahead.empty());
+  EXPECT_EQ(ahead[0].place, (Place{1, 91}));
+}
+
+TEST(TemporalStreams, AChainIsOfferedAsATriggerOnceThePastAgreesWithItself) {
+  TemporalStreams streams({});
+  auto triggers = [](const std::vector<Candidate>& list) {
+    return std::ranges::count_if(list, [](const Candidate& c) { return c.trigger.has_value(); });
+  };
+  Reading reading(streams, 1, 6);
+  for (int day = 0; day < 3; ++day) {
+    reading.at += 24h;
+    reading.read({99, day});
+    auto first = reading.read(kChain[0]);
+    EXPECT_EQ(triggers(first) > 0, day >= 2) << day;
+    for (std::size_t i = 1; i < kChain.size(); ++i) reading.read(kChain[i]);
+  }
+}
+
+TEST(TemporalStreams, RemembersABoundedNumberOfReads) {
+  TemporalStreamsSettings settings{.reads_max = 1024};
+  TemporalStreams streams(settings);
+  Reading reading(streams, 1);
+  reading.read_all(kChain);
+  reading.read_all(run(50, 0, 2000));
+  EXPECT_TRUE(reading.read(kChain[0]).empty());
+  EXPECT_LT(streams.memory_bytes(), 1024U * 200);
+}
+
+TEST(TemporalStreams, KnowsAfterARestartWhatItKnewBefore) {
+  TemporalStreamsSettings settings{.reads_max = 256};
+  TemporalStreams streams(settings);
+  Reading(streams, 1, 6).read_all(kChain);
+  auto copy = copy_by_snapshot(streams, settings);
+  Reading reading(copy, 9, 6);
+  reading.at += 1h;
+  EXPECT_EQ(reading.read(kChain[0]).size(), 4U);
+  refuses_every_prefix(streams, settings);
+}
+
+// --- sessions --------------------------------------------------------------------------------------------------------
+
+// Three partitions from given offsets, ten blocks each.
+void run_job(Reading& reading, std::int64_t from = 100) {
+  for (std::int64_t block = from; block < from + 10; ++block)
+    for (StreamId stream = 1; stream <= 3; ++stream) reading.read({stream, block});
+}
+
+TEST(Sessions, TheFirstReadOfAKnownJobWarmsTheHeadsOfItsOtherPartitions) {
+  Sessions sessions({});
+  Reading reading(sessions, 1);
+  run_job(reading);
+  reading.at += 1h;
+  auto ahead = reading.read({1, 100});
+  EXPECT_EQ(blocks_of(ahead, 2), (Blocks{100, 101, 102, 103}));
+  EXPECT_EQ(blocks_of(ahead, 3), (Blocks{100, 101, 102, 103}));
+  auto follows = std::ranges::count_if(ahead, [](const Candidate& c) { return c.until == 109; });
+  EXPECT_EQ(follows, 3);
+}
+
+TEST(Sessions, AnAnnouncementIsEnough) {
+  Sessions sessions({});
+  Reading reading(sessions, 1);
+  run_job(reading);
+  std::vector<Candidate> out;
+  sessions.announce({.at = reading.at + 1h, .job = 1, .place = {2, 100}}, out);
+  EXPECT_EQ(blocks_of(out, 1).size(), 4U);
+  // The same start is not announced twice.
+  out.clear();
+  sessions.announce({.at = reading.at + 1h, .job = 1, .place = {3, 100}}, out);
+  EXPECT_TRUE(out.empty());
+}
+
+TEST(Sessions, AStartElsewhereProposesNothing) {
+  Sessions sessions({});
+  Reading reading(sessions, 1);
+  run_job(reading);
+  reading.at += 1h;
+  EXPECT_TRUE(reading.read({1, 5000}).empty());
+}
+
+TEST(Sessions, AWindowThatMovesIsExpectedWhereItMovesTo) {
+  Sessions sessions({});
+  Reading reading(sessions, 1);
+  for (std::int64_t day = 0; day < 2; ++day) run_job(reading, 100 + 10 * day), reading.at += 24h;
+  auto ahead = reading.read({1, 120});
+  EXPECT_EQ(blocks_of(ahead, 2), (Blocks{120, 121, 122, 123}));
+}
+
+TEST(Sessions, LaterPartitionsWaitForTheirTurn) {
+  Sessions sessions({.early = 1s});
+  Reading reading(sessions, 1);
+  reading.read_all(run(1, 0, 100));  // two seconds
+  reading.read_all(run(2, 0, 100));
+  reading.at += 1h;
+  EXPECT_TRUE(blocks_of(reading.read({1, 0}), 2).empty());
+  std::vector<std::int64_t> heads;
+  for (auto place : run(1, 1, 99))
+    for (auto block : blocks_of(reading.read(place), 2)) heads.push_back(block);
+  EXPECT_EQ(heads, (Blocks{0, 1, 2, 3}));
+}
+
+TEST(Sessions, KnowTheirJobsAfterARestart) {
+  Sessions sessions({});
+  Reading before(sessions, 1);
+  run_job(before);
+  auto copy = copy_by_snapshot(sessions, SessionsSettings{});
+  Reading reading(copy, 2);
+  reading.at = before.at + 1h;
+  EXPECT_EQ(blocks_of(reading.read({1, 100}), 2).size(), 4U);
+  refuses_every_prefix(sessions, SessionsSettings{});
+}
+
+}  // namespace
+}  // namespace forelog::predictor
