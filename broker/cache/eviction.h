@@ -8,7 +8,9 @@
 //   staging   prefetched; at most `staging_share` of the capacity. For the longest lease no other block can wash it out
 //             before its first use; once a quarter of the cache has turned over, newer prefetches may take its place
 //   heads     prefetched for a session that is expected later; at most `heads_share`; kept until a moment given with it
-//   arrived   loaded because somebody waits; kept for a moment, so that it cannot leave before he comes back for it
+//   arrived   loaded because somebody waits; nothing displaces it for a moment, so that it cannot leave before he comes
+//             back for it, and what was read gives way to it for longer, as long as it is a quarter of the cache at
+//             most
 // A first use moves a block to S3-FIFO. A block behind its last expected reader (`drop_behind`) goes first of all.
 //
 // Memory is taken in two steps: `reserve` before a load starts, `release` and `insert` when its bytes are here.
@@ -259,8 +261,12 @@ class EvictionPolicy {
   // What was read gives way to an unread prefetch for the longest lease, however fast the cache turns over: a reader
   // that pauses, or goes round many partitions, still finds its window. The shorter lease is for other prefetches,
   // which must not be refused because of old ones.
+  // What somebody waited for and has not come for yet is kept in the same way, as long as it is little: a reader slower
+  // than its answers would load it twice.
   bool outstayed(const Entry& entry, Instant now) const {
-    return entry.place == Place::staging ? now - entry.inserted >= limits_.lease_max : expired(entry, now);
+    if (entry.place == Place::heads) return expired(entry, now);
+    bool much = entry.place == Place::arrived && bytes_[place(Place::arrived)] > limits_.capacity / 4;
+    return now - entry.inserted >= (much ? limits_.arrived_lease : limits_.lease_max);
   }
 
   bool make_room(Bytes size, bool displace_unread, Instant now, EvictedList& out) {
@@ -276,6 +282,8 @@ class EvictionPolicy {
       if (!list(p).empty() && outstayed(list(p).front(), now)) return evict_front(p, EvictReason::lease, out);
     }
     if (evict_read(out)) return true;
+    auto& arrived = list(Place::arrived);
+    if (!arrived.empty() && expired(arrived.front(), now)) return evict_front(Place::arrived, EvictReason::lease, out);
     if (!displace_unread) return false;
     return evict_front(Place::staging, EvictReason::pressure, out) ||
            evict_front(Place::heads, EvictReason::pressure, out);

@@ -264,5 +264,64 @@ TEST_F(ArchivedLogTest, KnowsWhereEpochsEnd) {
   EXPECT_EQ(end(9), std::pair(4, std::int64_t{30}));
 }
 
+// Readers, a prefetcher that guesses, a small cache and a bad archive; another story with each seed.
+class ArchiveStorm : public ArchiveTest, public testing::WithParamInterface<int> {};
+
+Task<void> read_through(ArchivedLog& log, env::Clock& clock, Offset from, Offset end, std::string& out, int& done) {
+  auto landed = std::make_shared<Event>(clock);
+  for (auto at = from; at < end;) {
+    auto read = log.try_read({.from = at, .limit = end, .size_max = 500'000, .at_least_one_batch = true}, landed);
+    if (!read) {
+      CHECK(is_retriable(read.error().code) || read.error().code == ErrorCode::kCorruptFile);
+      co_await sleep_until(clock, clock.now() + 100ms);
+      continue;
+    }
+    for (const auto& slice : read->batches) out += slice.text();
+    at = read->end;
+    if (read->size() == 0) co_await landed->wait(clock.now() + 10s);
+  }
+  ++done;
+}
+
+Task<void> guess(cache::BlockCache& cache, const ArchivedPartition& partition, env::Clock& clock, env::Random& random,
+                 const bool& stop) {
+  while (!stop) {
+    auto shard = random.below(partition.shards.size());
+    auto blocks = partition.footers[shard].block_count();
+    auto first = static_cast<std::uint32_t>(random.below(blocks));
+    cache::LoadCause cause{.kind = random.below(4) == 0 ? LoadKind::head : LoadKind::prefetch,
+                           .keep_until = clock.now() + 5s};
+    cache.start_load({partition.id(shard), first, 1 + static_cast<std::uint32_t>(random.below(blocks - first))}, cause);
+    if (random.below(5) == 0) cache.drop_behind({partition.id(shard), first, 1});
+    co_await sleep_until(clock, clock.now() + 7ms);
+  }
+}
+
+TEST_P(ArchiveStorm, EveryReaderGetsEveryByteWithinTheBudget) {
+  for (int i = 0; i < GetParam(); ++i) world.random().next();
+  make({{400, 5000}, {9, 250'000}, {500, 4000}}, 6 + static_cast<std::uint32_t>(GetParam()) * 3);
+  auto& faults = machine.faults();
+  faults.archive_failure_rate = faults.archive_break_rate = faults.archive_wrong_bytes_rate = 0.03;
+  bool stop = false;
+  int done = 0;
+  std::vector<std::string> out(5);
+  auto& clock = machine.env().clock;
+  machine.cores().spawn(CoreId{0}, guess(*cache, *partition, clock, machine.env().random, stop));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    Offset from{static_cast<std::int64_t>(i) * 100};
+    machine.cores().spawn(CoreId{0}, read_through(*log, clock, from, partition->end(), out[i], done));
+  }
+  auto finished = [&] {
+    EXPECT_LE(cache->used() + cache->reserved(), cache->capacity());
+    return done == static_cast<int>(out.size());
+  };
+  EXPECT_TRUE(world.run_until(finished, 1h));
+  stop = true;
+  world.run_for(1s);
+  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_TRUE(out[i] == partition->bytes(i * 100, 909)) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ArchiveStorm, testing::Range(0, 12));
+
 }  // namespace
 }  // namespace forelog::archive::test

@@ -172,7 +172,7 @@ TEST_F(BlockCacheTest, AJoinedPrefetchIsRaisedAndLate) {
 TEST_F(BlockCacheTest, AnUnreadPrefetchThatLeavesIsUnusedAndWaste) {
   make(16);
   start(blocks(0, 2), kPrefetch);
-  world.run_for(10s);
+  world.run_for(121s);
   for (std::uint32_t i = 100; i < 140; ++i) ASSERT_TRUE(get(i));
   EXPECT_EQ(outcomes.blocks["unused"], 2U);
   EXPECT_EQ(cache->metrics().waste_bytes.value(), 2 * kBlockSize);

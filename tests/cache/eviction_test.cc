@@ -138,11 +138,23 @@ TEST(Eviction, WhatSomebodyWaitsForStaysUntilHeComes) {
   Cache cache(100);
   cache.load(1, LoadKind::demand);
   cache.read_run(100, 50);
+  cache.pass(60s);
+  cache.read_run(200, 50);
   EXPECT_TRUE(cache.has(1));
-  cache.pass(3s);
-  cache.read_run(200, 10);
+  cache.pass(60s);
+  cache.read_run(300, 1);
   EXPECT_FALSE(cache.has(1));
-  EXPECT_EQ(cache.last_reason(), "cold");
+  EXPECT_EQ(cache.last_reason(), "lease");
+}
+
+TEST(Eviction, MuchThatNobodyComesForGoesSoon) {
+  Cache cache(100);
+  for (int key = 0; key < 10; ++key) cache.load(key, LoadKind::demand);
+  EXPECT_FALSE(cache.load(10, LoadKind::demand));  // all of it is awaited
+  cache.pass(2s);
+  EXPECT_TRUE(cache.load(10, LoadKind::demand));
+  EXPECT_FALSE(cache.has(0));
+  EXPECT_EQ(cache.last_reason(), "lease");
 }
 
 TEST(Eviction, BehindTheLastReaderGoesFirst) {
