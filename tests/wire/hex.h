@@ -42,6 +42,7 @@ inline std::string hex(std::string_view bytes) {
   }
   return out;
 }
+inline std::string hex(const Buffer& bytes) { return hex(bytes.text()); }
 inline std::string hex(const Slices& slices) { return hex(flatten(slices).text()); }
 
 }  // namespace forelog::wire
