@@ -14,9 +14,11 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion 
 CXXFLAGS := -std=c++23 -g1 -fno-omit-frame-pointer -I. -I$(OUT)/generated $(WARNINGS) -DBOOST_ASIO_NO_DEPRECATED
 FLAGS_release := -O2 -march=x86-64-v2
 FLAGS_debug := -O0
-FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+  -fsanitize-ignorelist=tests/support/sanitizer_ignores.txt
 FLAGS_tsan := -O1 -fsanitize=thread
-FLAGS_fuzz := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -DFORELOG_FUZZ
+FLAGS_fuzz := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -DFORELOG_FUZZ \
+  -fsanitize-ignorelist=tests/support/sanitizer_ignores.txt
 CXXFLAGS += $(FLAGS_$(MODE))
 LDFLAGS := -fuse-ld=lld $(filter -fsanitize% -fno-sanitize%,$(FLAGS_$(MODE)))
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "broker/base/result.h"
+#include "broker/env/clock.h"
 #include "broker/env/network.h"
 #include "broker/prefetch/hint.h"
 #include "broker/prefetch/settings.h"
