@@ -53,7 +53,6 @@ struct ServiceSettings {
   bool auto_create_topics = true;
   bool delete_topics = true;
   std::int16_t default_replication_factor = 1;
-  std::int16_t offsets_replication_factor = 3;
   Bytes request_size_max = 100_MiB;
   Bytes fetch_size_max = 55_MiB;
   std::int32_t connections_max = 2147483647;
@@ -69,8 +68,6 @@ struct ServiceSettings {
     field("delete.topic.enable", s.delete_topics, "Whether topics may be deleted.");
     field("default.replication.factor", s.default_replication_factor, Range<std::int16_t>{1, 32767}, Scope::dynamic,
           "Replicas of a partition of a topic created without a number.");
-    field("offsets.topic.replication.factor", s.offsets_replication_factor, Range<std::int16_t>{1, 32767},
-          "Replicas of the topic of committed offsets; at most as many as there are brokers when it is created.");
     field("socket.request.max.bytes", s.request_size_max, Range<Bytes>{1, kFrameSizeMax},
           "A request longer than this closes its connection.");
     field("fetch.max.bytes", s.fetch_size_max, Range<Bytes>{1024, 2_GiB - 1}, "Most bytes in the answer to one fetch.");

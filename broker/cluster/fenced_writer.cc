@@ -25,8 +25,17 @@ Task<Result<bool>> FencedWriter::stand() {
 
   auto present = CO_TRY(co_await read_record<ControllerRecord>(store_, paths::kController));
   if (present) {
-    // An election of ours that seemed to fail may have succeeded.
-    if (present->record.brokerid != self_ || attempted_epoch_ == 0 || *last != attempted_epoch_) co_return false;
+    if (present->record.brokerid != self_) co_return false;
+    if (was_elected_) {
+      // Ours, but somebody has moved the epoch on: without our own znode out of the way nobody could be elected.
+      was_elected_ = false;
+      std::vector<MetadataOp> ops{MetadataOp::remove(paths::kController, -1)};
+      (void)co_await store_.commit(std::move(ops));
+      co_return false;
+    }
+    // An election of ours that seemed to fail may have succeeded. Else it is an earlier run's, and goes with its
+    // session.
+    if (attempted_epoch_ == 0 || *last != attempted_epoch_) co_return false;
     epoch_ = attempted_epoch_;
     epoch_version_ = stored->version;
   } else {
@@ -47,6 +56,7 @@ Task<Result<bool>> FencedWriter::stand() {
     epoch_version_ = stored->version + 1;
   }
   attempted_epoch_ = 0;
+  was_elected_ = true;
   changes_version_ = -1;
   log_line(info, "controller_elected", {{"broker", self_}, {"epoch", epoch_}});
   co_return true;

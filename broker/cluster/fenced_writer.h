@@ -41,6 +41,7 @@ class FencedWriter {
   std::int32_t epoch_ = 0;
   std::int32_t epoch_version_ = -1;
   std::int32_t attempted_epoch_ = 0;  // of an election whose outcome is not known
+  bool was_elected_ = false;          // /controller, if it names this broker, is of this run
   ChangesRecord changes_;
   std::int32_t changes_version_ = -1;  // -1: not known
 };

@@ -368,6 +368,9 @@ TEST_F(ClusterTest, ADeposedControllerCannotWrite) {
   script({MetadataOp::set("/controller_epoch", "9", -1)});
   EXPECT_EQ(create(one, "orders").error().code, ErrorCode::kNotController);
   EXPECT_EQ(data("/brokers/topics/orders"), "(none)");
+  // Nobody had, in fact; so it stands again.
+  EXPECT_TRUE(eventually([&] { return one.controller.elected(); }));
+  EXPECT_EQ(data("/controller_epoch"), "10");
 }
 
 TEST_F(ClusterTest, ARestartedBrokerWaitsForItsOldRegistration) {

@@ -121,7 +121,7 @@ TEST(ChangedConfigs, RefuseWhatIsNotLegal) {
   EXPECT_TRUE(broker("num.partitions"));
   EXPECT_TRUE(broker("log.retention.ms"));
   EXPECT_EQ(broker("fetch.max.bytes").error().code, ErrorCode::kInvalidConfig);  // below its range
-  EXPECT_EQ(broker("offsets.topic.replication.factor").error().code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(broker("socket.request.max.bytes").error().code, ErrorCode::kInvalidRequest);
 }
 
 TEST(TopicSettings, ContradictionsAreRefused) {
