@@ -12,6 +12,7 @@ namespace {
 constexpr Duration kLateWait = 1ms;  // shorter waits are a hop, not a load
 constexpr double kSlackMin = 2, kSlackMax = 32;
 constexpr std::int64_t kJumpy = 4;    // this many jumps, and a run must earn its window
+constexpr std::int64_t kProven = 4;   // reads in order, of a reader whose runs were all shorter so far
 constexpr Duration kIdleAfter = 10s;  // an idle reader lends its part of the allowance
 
 }  // namespace
@@ -46,7 +47,7 @@ std::vector<Ahead> ReadAhead::on_read(const SeenRead& read, Instant now, Duratio
     resize(read, latency, limit);
     return strided(*step, now, latency, end);
   }
-  if (reads_ < 2 || !onward) return {};
+  if (reads_ < 2 || !onward || likely_over()) return {};
   resize(read, latency, limit);
   return sequential(now, latency, end);
 }
@@ -114,6 +115,19 @@ std::optional<Position> ReadAhead::stride() const {
   for (std::size_t back = 0; back < known; ++back) alike += start(back) - start(back + 1) == newest;
   bool certain = newest != 0 && alike >= 3 && 3 * alike > 2 * known;
   return certain ? std::optional(newest) : std::nullopt;
+}
+
+// Whether most of the newest runs that came as far as this one went no further. A run longer than all of them is judged
+// by none, and proves itself by going on.
+bool ReadAhead::likely_over() const {
+  if (runs_seen_ < 4) return false;
+  auto known = std::min(runs_seen_, kRunsKept);
+  std::size_t reached = 0, passed = 0;
+  for (std::size_t i = 0; i < known; ++i) {
+    reached += runs_[i].length >= run_.length ? 1 : 0;
+    passed += runs_[i].length > run_.length ? 1 : 0;
+  }
+  return reached == 0 ? reads_ < kProven : 2 * passed < reached;
 }
 
 // Jobs that read the same amount each time stop there.

@@ -77,6 +77,7 @@ class ReadAhead {
   void measure(const SeenRead& read, Instant now);
   void resize(const SeenRead& read, Duration latency, Bytes limit);
   std::optional<Position> stride() const;
+  bool likely_over() const;
   std::optional<Position> usual_length() const;
   std::vector<Ahead> sequential(Instant now, Duration latency, Position end);
   std::vector<Ahead> strided(Position stride, Instant now, Duration latency, Position end);

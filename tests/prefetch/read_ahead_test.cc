@@ -164,6 +164,15 @@ TEST(ReadAhead, AReaderThatJumpsOftenRisksNoMoreThanItHasRead) {
   EXPECT_LE(named, 2 * read);
 }
 
+TEST(ReadAhead, AReaderWhoseRunsEndAtOnceMustProveThatThisOneIsLonger) {
+  ReadAheads all({}, kShare, 100);
+  Reader reader(all);
+  for (Position at : {500, 9000, 45, 8000, 777, 60000}) reader.read(at);
+  EXPECT_TRUE(reader.read(60004).empty());
+  EXPECT_TRUE(reader.read(60008).empty());
+  EXPECT_FALSE(reader.read(60012).empty());
+}
+
 TEST(ReadAhead, AJobThatAlwaysReadsTheSameAmountIsNotOverrun) {
   ReadAheads all({}, kShare, 100);
   Reader reader(all);
