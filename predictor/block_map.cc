@@ -25,7 +25,7 @@ bool BlockMap::learn(const PartitionKey& partition, Offset first, Offset last, B
   if (streams_.contains(partition)) return true;
   if (partitions_.size() >= partitions_max_) return false;
   if (bytes <= 0 || last < first) return true;
-  double records = static_cast<double>(last - first + 1);
+  double records = static_cast<double>(last.value()) - static_cast<double>(first.value()) + 1;
   auto in_a_block =
       static_cast<std::uint64_t>(std::max(1.0, records * static_cast<double>(kBlockSize) / static_cast<double>(bytes)));
   auto shift = std::min(static_cast<int>(std::bit_width(in_a_block)) - 1, kShiftMax);

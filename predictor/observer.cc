@@ -21,6 +21,18 @@ Bytes cold_bytes(const thrift::BytesByTier& b) {
   return b.memory + b.disk + b.shared_regional + b.shared_global + b.archive;
 }
 
+// Whether sums of the record's numbers stay far from overflow, as those of an honest broker do.
+bool is_sane(const thrift::AccessRecord& r) {
+  constexpr std::int64_t kOffsetMax = std::int64_t{1} << 61;
+  bool offsets = r.first_offset >= 0 && r.last_offset >= r.first_offset && r.last_offset < kOffsetMax;
+  const auto& b = r.bytes;
+  bool bytes = true;
+  for (auto n : {b.tail, b.local, b.memory, b.disk, b.shared_regional, b.shared_global, b.archive})
+    bytes = bytes && n >= 0 && n <= 1_TiB;
+  constexpr std::int64_t kWaitMax = 24LL * 3600 * 1'000'000;
+  return offsets && bytes && r.wait_us >= 0 && r.wait_us <= kWaitMax;
+}
+
 bool is_own_reason(thrift::Reason::type reason) {
   return reason == thrift::Reason::SEQUENTIAL || reason == thrift::Reason::STRIDED ||
          reason == thrift::Reason::GROUP_OFFSETS || reason == thrift::Reason::LIST_OFFSETS ||
@@ -92,8 +104,7 @@ void Observer::on_reader(const thrift::RecordHeader& header, const thrift::Reade
 void Observer::on_access(const thrift::RecordHeader& header, const thrift::AccessRecord& record,
                          std::vector<Seen>& out) {
   auto key = partition_of(record.topic_id, record.partition);
-  bool sane = key && record.first_offset >= 0 && record.last_offset >= record.first_offset && record.wait_us >= 0;
-  if (!sane) {
+  if (!key || !is_sane(record)) {
     if (record.first_offset >= 0) ++ignored_;
     return;
   }
@@ -142,7 +153,7 @@ void Observer::on_group(const thrift::RecordHeader& header, const thrift::GroupR
 void Observer::on_outcome(const thrift::RecordHeader& header, const thrift::OutcomeRecord& record,
                           std::vector<Seen>& out) {
   if (record.outcome == thrift::OutcomeKind::REFUSED) return;
-  if (record.bytes < 0 || record.used_bytes < 0 || record.used_bytes > record.bytes) {
+  if (record.bytes < 0 || record.bytes > 1_TiB || record.used_bytes < 0 || record.used_bytes > record.bytes) {
     ++ignored_;
     return;
   }
