@@ -43,8 +43,8 @@ struct Broker::Parts {
   Parts(env::Env& e, AllSettings s)
       : env(e),
         settings(std::move(s)),
-        cluster(env.cores, env.metadata, settings.raw),
-        controller(env, cluster, settings.broker, settings.raw, settings_catalog()),
+        cluster(env.cores, env.metadata, BrokerId(settings.broker.broker_id), settings.raw),
+        controller(env, cluster, BrokerId(settings.broker.broker_id), settings_catalog()),
         services{env,   BrokerId(settings.broker.broker_id), settings.broker, settings.service, settings.group, cluster,
                  controller, {}},
         catalog(env.local),
@@ -76,7 +76,8 @@ struct Broker::Parts {
 
   Task<Result<void>> recover();
   Task<Result<void>> join_cluster();
-  Task<void> build_cores();
+  Task<Result<TopicId>> identity_key();
+  Task<Result<void>> build_cores();
   Task<Result<void>> listen();
   Task<Result<void>> start_hints();
   Task<Result<void>> start_admin();
@@ -112,7 +113,26 @@ Task<bool> Broker::Parts::build_core(Parts& self, CoreId core, CoreParts::Shared
   co_return true;
 }
 
-Task<void> Broker::Parts::build_cores() {
+// The key under which identities in the access log are hashed: drawn once for the cluster, and the same on all brokers.
+Task<Result<TopicId>> Broker::Parts::identity_key() {
+  const std::string path = "/forelog/access_log_key";
+  while (true) {
+    auto known = co_await env.metadata.get(path);
+    if (known) {
+      auto key = TopicId::parse(known->data);
+      if (!key) co_return fail(ErrorCode::kCorruptFile, path + " holds no key; remove it to have another drawn");
+      co_return *key;
+    }
+    if (known.error().code != ErrorCode::kNotFound) co_return fail(known.error());
+    std::vector<env::MetadataOp> ops;
+    ops.push_back(env::MetadataOp::create(path, env.random.topic_id().text()));
+    auto created = co_await env.metadata.commit(std::move(ops));
+    if (!created && created.error().code != ErrorCode::kAlreadyExists) co_return fail(created.error());
+  }
+}
+
+Task<Result<void>> Broker::Parts::build_cores() {
+  auto hash_key = CO_TRY(co_await identity_key()).bytes;
   cores.resize(metrics.size());
   auto boot = static_cast<std::int64_t>(env.random.next() >> 1);
   env::ObjectStore& archive = env.archive != nullptr ? *env.archive : no_archive;
@@ -123,11 +143,12 @@ Task<void> Broker::Parts::build_cores() {
     identity.hint_endpoint = settings.hints.listeners;
     identity.boot_id = boot;
     identity.core = core;
-    identity.hash_key = cluster.view()->cluster_id();
+    identity.hash_key = hash_key;
     auto building = build_core(*this, core, {services, settings, archive, catalog, *wal, identity});
     co_await env.cores.on(core, std::move(building));
   }
   for (auto& core : cores) services.cores.push_back(core->services());
+  co_return Result<void>{};
 }
 
 Task<Result<void>> Broker::Parts::listen() {
@@ -137,16 +158,15 @@ Task<Result<void>> Broker::Parts::listen() {
   limits.idle_max = settings.service.connections_idle_max;
   std::vector<api::Dispatcher*> dispatchers;
   for (auto& core : cores) dispatchers.push_back(&core->dispatcher());
+  auto on_closed = [this](CoreId, std::uint64_t connection) {
+    prefetch::ConnectionId id(static_cast<std::int64_t>(connection));
+    for (std::size_t i = 0; i < cores.size(); ++i) {
+      auto& prefetcher = cores[i]->prefetcher();
+      env.cores.post(CoreId(static_cast<std::int32_t>(i)), [&prefetcher, id] { prefetcher.on_disconnect(id); });
+    }
+  };
   server.emplace(api::Server::Parts{env, std::move(dispatchers), *metrics.front(), limits, settings.service.connections_max,
-                                    settings.service.connections_per_ip_max,
-                                    [this](CoreId, std::uint64_t connection) {
-                                      for (std::size_t i = 0; i < cores.size(); ++i) {
-                                        CoreId core(static_cast<std::int32_t>(i));
-                                        auto& prefetcher = cores[i]->prefetcher();
-                                        prefetch::ConnectionId id(static_cast<std::int64_t>(connection));
-                                        env.cores.post(core, [&prefetcher, id] { prefetcher.on_disconnect(id); });
-                                      }
-                                    }});
+                                    settings.service.connections_per_ip_max, std::move(on_closed)});
   listeners = CO_TRY(co_await server->listen(std::move(specs)));
   co_return Result<void>{};
 }
@@ -205,11 +225,13 @@ Task<Result<void>> Broker::start() {
   for (const auto& warning : p.settings.warnings) log_line(warn, "setting_without_effect", {{"setting", warning}});
   CO_TRY(co_await p.recover());
   // The tree must be there before it is read; a session of its own, since the addresses are not known yet.
-  cluster::Session tree(p.env, {});
-  CO_TRY(co_await tree.prepare());
+  {
+    cluster::Session tree(p.env, {});
+    CO_TRY(co_await tree.prepare());
+  }
   CO_TRY(co_await p.cluster.start());
   p.cluster_started = true;
-  co_await p.build_cores();
+  CO_TRY(co_await p.build_cores());
   CO_TRY(co_await p.listen());
   CO_TRY(co_await p.join_cluster());
   CO_TRY(co_await p.controller.start());
