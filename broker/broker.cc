@@ -269,6 +269,8 @@ Task<void> Broker::stop() {
   if (p.http) co_await p.http->stop();
   p.hint_router.stop();
   if (p.hint_service) p.hint_service->stop();
+  // Before the registration goes, or this broker would take leadership from itself.
+  if (p.controller_started) co_await p.controller.stop();
   if (p.session) co_await p.session->stop();
   if (p.server) co_await p.server->stop();
   if (p.cores_started) {
@@ -278,7 +280,6 @@ Task<void> Broker::stop() {
       co_await p.env.cores.on(core, std::move(stopping));
     }
   }
-  if (p.controller_started) co_await p.controller.stop();
   if (p.cluster_started) co_await p.cluster.stop();
   if (p.wal_started) co_await p.wal->stop(p.env.clock.now() + kWalStopMax);
 }
