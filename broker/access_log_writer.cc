@@ -1,10 +1,10 @@
 #include "broker/access_log_writer.h"
 
-#include <map>
-
 #include "broker/base/log.h"
 #include "broker/log/batch_builder.h"
 #include "broker/replication/partition_table.h"
+
+#include <map>
 
 namespace forelog {
 namespace {
@@ -28,7 +28,8 @@ AccessLogWriter::AccessLogWriter(api::Services& services, prefetch::AccessFeed& 
     : services_(services),
       feed_(feed),
       written_(metrics, "forelog_access_log_records_total", "Events written to the access log"),
-      dropped_(metrics, "forelog_access_log_append_failures_total", "Events that could not be appended to the access log"),
+      dropped_(metrics, "forelog_access_log_append_failures_total",
+               "Events that could not be appended to the access log"),
       stop_wanted_(services.env.clock),
       tasks_(services.env.cores) {}
 

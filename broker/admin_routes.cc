@@ -1,14 +1,14 @@
 #include "broker/admin_routes.h"
 
-#include <algorithm>
-#include <charconv>
-#include <cstdio>
-#include <optional>
-
 #include "broker/api/fan_out.h"
 #include "broker/base/json.h"
 #include "broker/prefetch/prefetcher.h"
 #include "broker/replication/partition_table.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <optional>
 
 namespace forelog {
 namespace {
@@ -19,7 +19,8 @@ using admin::HttpResponse;
 constexpr Duration kWarmLife = 10min;
 constexpr Duration kAnswerMax = 10s;
 
-// --- shards -----------------------------------------------------------------------------------------------------------
+// --- shards
+// -----------------------------------------------------------------------------------------------------------
 
 struct ShardRow {
   std::int32_t partition = 0;
@@ -108,12 +109,14 @@ Task<HttpResponse> get_shards(api::Services& services, HttpRequest request) {
   }
   co_await api::fan_out(services.env.cores, std::move(tasks));
   for (auto& rows : by_core) std::move(rows.begin(), rows.end(), std::back_inserter(answer.shards));
-  std::sort(answer.shards.begin(), answer.shards.end(),
-            [](const auto& a, const auto& b) { return std::pair(a.partition, a.base) < std::pair(b.partition, b.base); });
+  std::sort(answer.shards.begin(), answer.shards.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.partition, a.base) < std::pair(b.partition, b.base);
+  });
   co_return HttpResponse{200, "application/json", to_json(answer)};
 }
 
-// --- plans ------------------------------------------------------------------------------------------------------------
+// --- plans
+// ------------------------------------------------------------------------------------------------------------
 
 Task<void> plans_on_core(api::Services& services, std::int64_t since, std::vector<prefetch::PlanNote>& out) {
   out = services.here().prefetcher.plans_since(since);
@@ -149,7 +152,8 @@ Task<HttpResponse> get_plans(api::Services& services, HttpRequest request) {
   co_return HttpResponse{200, "application/json", "{\"next\":\"" + next + "\",\"plans\":[" + notes + "]}"};
 }
 
-// --- warm -------------------------------------------------------------------------------------------------------------
+// --- warm
+// -------------------------------------------------------------------------------------------------------------
 
 struct Bound {
   std::optional<Offset> offset;
@@ -171,7 +175,8 @@ Result<Bound> parse_bound(const std::string& text) {
   } else {
     int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
     if (std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) >= 3) {
-      auto date = std::chrono::year(year) / std::chrono::month(static_cast<unsigned>(month)) / static_cast<unsigned>(day);
+      auto date =
+          std::chrono::year(year) / std::chrono::month(static_cast<unsigned>(month)) / static_cast<unsigned>(day);
       if (date.ok()) {
         auto days = std::chrono::sys_days(date).time_since_epoch();
         auto time = std::chrono::duration_cast<std::chrono::milliseconds>(days) + std::chrono::hours(hour) +
@@ -180,7 +185,8 @@ Result<Bound> parse_bound(const std::string& text) {
       }
     }
   }
-  return fail(ErrorCode::kMalformed, "'" + text + "' is no offset, no @milliseconds and no time like 2026-11-23T10:00:00Z");
+  return fail(ErrorCode::kMalformed,
+              "'" + text + "' is no offset, no @milliseconds and no time like 2026-11-23T10:00:00Z");
 }
 
 Result<prefetch::HintRange> range_of(const HttpRequest& request) {
@@ -243,13 +249,15 @@ Task<HttpResponse> post_warm(api::Services& services, prefetch::HintSink& hints,
   hints.offer(std::move(plans), std::move(done));
   auto deadline = clock.now() + kAnswerMax;
   while (!arrival->answers) {
-    if (!co_await arrival->event.wait(deadline)) co_return admin::http_error({ErrorCode::kTimeout, "the cores do not answer"});
+    if (!co_await arrival->event.wait(deadline))
+      co_return admin::http_error({ErrorCode::kTimeout, "the cores do not answer"});
   }
   for (const auto& one : *arrival->answers) {
     if (one.accepted()) {
       ++answer.accepted;
     } else {
-      answer.refused.push_back(std::string(prefetch::name_of(one.refusal)) + (one.detail.empty() ? "" : ": " + one.detail));
+      answer.refused.push_back(std::string(prefetch::name_of(one.refusal)) +
+                               (one.detail.empty() ? "" : ": " + one.detail));
     }
   }
   co_return HttpResponse{200, "application/json", to_json(answer)};
@@ -258,9 +266,12 @@ Task<HttpResponse> post_warm(api::Services& services, prefetch::HintSink& hints,
 }  // namespace
 
 void add_admin_routes(admin::HttpServer& server, api::Services& services, prefetch::HintSink& hints) {
-  server.route("GET", "/api/shards", [&services](HttpRequest request) { return get_shards(services, std::move(request)); });
-  server.route("GET", "/api/plans", [&services](HttpRequest request) { return get_plans(services, std::move(request)); });
-  server.route("POST", "/api/warm", [&services, &hints](HttpRequest request) { return post_warm(services, hints, std::move(request)); });
+  server.route("GET", "/api/shards",
+               [&services](HttpRequest request) { return get_shards(services, std::move(request)); });
+  server.route("GET", "/api/plans",
+               [&services](HttpRequest request) { return get_plans(services, std::move(request)); });
+  server.route("POST", "/api/warm",
+               [&services, &hints](HttpRequest request) { return post_warm(services, hints, std::move(request)); });
 }
 
 }  // namespace forelog

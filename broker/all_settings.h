@@ -1,9 +1,6 @@
 // all_settings.h: every setting of a broker, read and checked in one place from its file and flags.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "broker/archive/settings.h"
 #include "broker/base/settings_catalog.h"
 #include "broker/cache/settings.h"
@@ -11,6 +8,9 @@
 #include "broker/groups/settings.h"
 #include "broker/log/topic_settings.h"
 #include "broker/prefetch/settings.h"
+
+#include <string>
+#include <vector>
 
 namespace forelog {
 

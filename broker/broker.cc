@@ -1,7 +1,5 @@
 #include "broker/broker.h"
 
-#include <utility>
-
 #include "broker/admin/http_server.h"
 #include "broker/admin_routes.h"
 #include "broker/api/internal_topics.h"
@@ -14,6 +12,8 @@
 #include "broker/log/recovery.h"
 #include "broker/no_archive.h"
 #include "broker/prefetch/hint_service.h"
+
+#include <utility>
 
 namespace forelog {
 namespace {
@@ -45,13 +45,21 @@ struct Broker::Parts {
         settings(std::move(s)),
         cluster(env.cores, env.metadata, BrokerId(settings.broker.broker_id), settings.raw),
         controller(env, cluster, BrokerId(settings.broker.broker_id), settings_catalog()),
-        services{env,   BrokerId(settings.broker.broker_id), settings.broker, settings.service, settings.group, cluster,
-                 controller, {}},
+        services{env,
+                 BrokerId(settings.broker.broker_id),
+                 settings.broker,
+                 settings.service,
+                 settings.group,
+                 cluster,
+                 controller,
+                 {}},
         catalog(env.local),
         hint_router(services),
         tasks(env.cores) {
     for (int core = 0; core < env.cores.count(); ++core) metrics.push_back(std::make_unique<MetricsRegistry>());
-    wal.emplace(env, log::WalSettings{settings.broker.log_dirs.front() + "/wal", settings.log.wal_file_size, settings.log.wal_size_max},
+    wal.emplace(env,
+                log::WalSettings{settings.broker.log_dirs.front() + "/wal", settings.log.wal_file_size,
+                                 settings.log.wal_size_max},
                 *metrics.front());
   }
 
@@ -92,7 +100,8 @@ Broker::~Broker() = default;
 const std::vector<cluster::ListenerSpec>& Broker::listeners() const { return parts_->listeners; }
 prefetch::HintSink& Broker::hints() { return parts_->hint_router; }
 
-// --- start, left to right ---------------------------------------------------------------------------------------------
+// --- start, left to right
+// ---------------------------------------------------------------------------------------------
 
 Task<Result<void>> Broker::Parts::recover() {
   auto directory = settings.broker.log_dirs.front();
@@ -100,7 +109,8 @@ Task<Result<void>> Broker::Parts::recover() {
   CO_TRY(co_await env.files.create_directories(directory + "/wal"));
   auto report = CO_TRY(co_await log::replay_wal(env, directory + "/wal", directory + "/segments"));
   if (report.entries > 0 || report.torn) {
-    log_line(info, "wal_replayed", {{"entries", report.entries}, {"bytes", report.bytes}, {"torn_end", report.torn ? "yes" : "no"}});
+    log_line(info, "wal_replayed",
+             {{"entries", report.entries}, {"bytes", report.bytes}, {"torn_end", report.torn ? "yes" : "no"}});
   }
   CO_TRY(co_await wal->start(report.next));
   wal_started = true;
@@ -165,16 +175,18 @@ Task<Result<void>> Broker::Parts::listen() {
       env.cores.post(CoreId(static_cast<std::int32_t>(i)), [&prefetcher, id] { prefetcher.on_disconnect(id); });
     }
   };
-  server.emplace(api::Server::Parts{env, std::move(dispatchers), *metrics.front(), limits, settings.service.connections_max,
-                                    settings.service.connections_per_ip_max, std::move(on_closed)});
+  server.emplace(api::Server::Parts{env, std::move(dispatchers), *metrics.front(), limits,
+                                    settings.service.connections_max, settings.service.connections_per_ip_max,
+                                    std::move(on_closed)});
   listeners = CO_TRY(co_await server->listen(std::move(specs)));
   co_return Result<void>{};
 }
 
 Task<Result<void>> Broker::Parts::join_cluster() {
-  auto advertised = settings.broker.advertised_listeners.empty()
-                        ? listeners
-                        : CO_TRY(cluster::parse_listeners(settings.broker.advertised_listeners, settings.broker.protocol_map));
+  auto advertised =
+      settings.broker.advertised_listeners.empty()
+          ? listeners
+          : CO_TRY(cluster::parse_listeners(settings.broker.advertised_listeners, settings.broker.protocol_map));
   cluster::BrokerView self;
   self.id = services.self;
   if (!settings.broker.rack.empty()) self.rack = settings.broker.rack;
@@ -209,7 +221,8 @@ Task<Result<void>> Broker::Parts::start_admin() {
   http.emplace(env.cores, env.network);
   std::vector<const MetricsRegistry*> registries;
   for (const auto& registry : metrics) registries.push_back(registry.get());
-  admin::add_standard_routes(*http, env.cores, std::move(registries), [this] { return std::string(ready ? "" : "starting"); });
+  admin::add_standard_routes(*http, env.cores, std::move(registries),
+                             [this] { return std::string(ready ? "" : "starting"); });
   add_admin_routes(*http, services, hint_router);
   CO_TRY(co_await http->start(std::move(endpoints)));
   co_return Result<void>{};
@@ -256,7 +269,8 @@ Task<Result<void>> Broker::start() {
   co_return Result<void>{};
 }
 
-// --- stop, right to left ----------------------------------------------------------------------------------------------
+// --- stop, right to left
+// ----------------------------------------------------------------------------------------------
 
 Task<bool> Broker::Parts::stop_core(Parts& self, CoreId core) {
   co_await self.cores[static_cast<std::size_t>(core.value())]->stop();

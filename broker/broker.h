@@ -1,14 +1,15 @@
-// broker.h: one broker: builds its parts in the order of the layers, starts them left to right, stops them right to left.
+// broker.h: one broker: builds its parts in the order of the layers, starts them left to right, stops them right to
+// left.
 //
 // Knows the world only through Env, so the simulator runs it as it is. Made, started and stopped on core 0.
 #pragma once
 
+#include "broker/all_settings.h"
+#include "broker/env/env.h"
+
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "broker/all_settings.h"
-#include "broker/env/env.h"
 
 namespace forelog {
 

@@ -1,15 +1,13 @@
 #include "broker/core_parts.h"
 
-#include <algorithm>
-
 #include "broker/api/internal_topics.h"
+
+#include <algorithm>
 
 namespace forelog {
 namespace {
 
-Bytes share(Bytes whole, const api::Services& services) {
-  return whole / std::max(1, services.env.cores.count());
-}
+Bytes share(Bytes whole, const api::Services& services) { return whole / std::max(1, services.env.cores.count()); }
 
 // The staging list's share of a core's cache: what unread prefetches may hold together.
 Bytes staging(const AllSettings& settings, const api::Services& services) {
@@ -33,15 +31,19 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
       metrics_(metrics),
       tail_budget_(share(shared.settings.log.tail_memory, shared.services)),
       log_metrics_(metrics),
-      log_context_{shared.services.env,       shared.wal,
-                   shared.catalog,            tail_budget_,
-                   log_metrics_,              shared.settings.broker.log_dirs.front() + "/segments",
+      log_context_{shared.services.env,
+                   shared.wal,
+                   shared.catalog,
+                   tail_budget_,
+                   log_metrics_,
+                   shared.settings.broker.log_dirs.front() + "/segments",
                    shared.settings.log.checkpoint_bytes},
       footers_({shared.services.env.cores, shared.services.env.clock, shared.services.env.random, shared.archive,
                 shared.catalog, metrics},
                shared.settings.archive.prefix, share(shared.settings.archive.index_memory, shared.services),
                shared.settings.cache.load_timeout, shared.settings.cache.failure_memory),
-      source_({shared.services.env.cores, shared.services.env.clock, shared.services.env.random, shared.archive, footers_, metrics},
+      source_({shared.services.env.cores, shared.services.env.clock, shared.services.env.random, shared.archive,
+               footers_, metrics},
               shared.settings.archive),
       cache_({shared.services.env.cores, shared.services.env.clock, source_, metrics}, shared.settings.cache,
              std::max<Bytes>(share(shared.settings.cache.memory, shared.services), 2 * kBlockSize)),
@@ -67,8 +69,8 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
                   prefetch_share(shared.settings, shared.services), staging(shared.settings, shared.services)),
       offsets_log_(shared.services.cluster, partitions_),
       group_events_(shared.services, accesses_),
-      coordinator_(shared.services.env.cores, shared.services.env.random, offsets_log_, group_events_, shared.settings.group,
-                   metrics),
+      coordinator_(shared.services.env.cores, shared.services.env.random, offsets_log_, group_events_,
+                   shared.settings.group, metrics),
       access_log_(shared.services, accesses_, metrics),
       fetch_sessions_(static_cast<std::size_t>(share(shared.settings.service.fetch_session_slots, shared.services)),
                       core.value() + 1, std::max(1, shared.services.env.cores.count())),

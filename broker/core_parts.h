@@ -1,8 +1,6 @@
-// core_parts.h: what lives on one core: its share of the cache, its partitions, its groups, its prefetching. Built left to
-// right in the order of the layers, on the core itself, and taken down in the reverse order.
+// core_parts.h: what lives on one core: its share of the cache, its partitions, its groups, its prefetching. Built left
+// to right in the order of the layers, on the core itself, and taken down in the reverse order.
 #pragma once
-
-#include <memory>
 
 #include "broker/access_log_writer.h"
 #include "broker/all_settings.h"
@@ -18,6 +16,8 @@
 #include "broker/offsets_log.h"
 #include "broker/prefetch/prefetcher.h"
 #include "broker/replication/partition_table.h"
+
+#include <memory>
 
 namespace forelog {
 

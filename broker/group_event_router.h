@@ -16,7 +16,8 @@ class GroupEventRouter final : public groups::GroupEventSink {
     feed_.add(event);
     for (std::size_t core = 0; core < services_.cores.size(); ++core) {
       auto id = CoreId(static_cast<std::int32_t>(core));
-      services_.env.cores.post(id, [&services = services_, id, event] { services.at(id).prefetcher.on_group_event(event); });
+      services_.env.cores.post(
+          id, [&services = services_, id, event] { services.at(id).prefetcher.on_group_event(event); });
     }
   }
 

@@ -1,11 +1,11 @@
 #include "broker/hint_router.h"
 
+#include "broker/prefetch/prefetcher.h"
+
 #include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
-
-#include "broker/prefetch/prefetcher.h"
 
 namespace forelog {
 namespace {
@@ -25,8 +25,8 @@ void for_each_partition(const prefetch::PlanBody& body, Use&& use) {
   }
 }
 
-// The part of `plan` that concerns `core`: hints elsewhere are left out. A chain goes whole to every core that it names,
-// since its trigger is seen on one and its steps may be loaded by others.
+// The part of `plan` that concerns `core`: hints elsewhere are left out. A chain goes whole to every core that it
+// names, since its trigger is seen on one and its steps may be loaded by others.
 prefetch::Plan part_for(const prefetch::Plan& plan, const api::Services& services, CoreId core) {
   auto elsewhere = [&](const auto& hint) { return services.owner(hint.partition) != core; };
   prefetch::Plan part = plan;
@@ -73,7 +73,8 @@ void HintRouter::offer(std::vector<prefetch::Plan> plans, Done done) {
   std::vector<std::pair<std::size_t, prefetch::PlanAnswer>> refused;
   for (std::size_t i = 0; i < plans.size(); ++i) {
     if (stopping_) {
-      refused.emplace_back(i, prefetch::PlanAnswer{plans[i].id, prefetch::Refusal::stopping, "the broker is stopping", std::nullopt});
+      refused.emplace_back(
+          i, prefetch::PlanAnswer{plans[i].id, prefetch::Refusal::stopping, "the broker is stopping", std::nullopt});
       continue;
     }
     std::map<CoreId, bool> cores;
@@ -85,7 +86,8 @@ void HintRouter::offer(std::vector<prefetch::Plan> plans, Done done) {
     auto core = entry.first;
     auto work = [&services = services_, core, parts = std::move(entry.second), gathered]() mutable {
       std::vector<std::pair<std::size_t, prefetch::PlanAnswer>> answers;
-      for (auto& [index, plan] : parts) answers.emplace_back(index, services.at(core).prefetcher.offer(std::move(plan)));
+      for (auto& [index, plan] : parts)
+        answers.emplace_back(index, services.at(core).prefetcher.offer(std::move(plan)));
       gathered->add(std::move(answers));
     };
     services_.env.cores.post(core, std::move(work));

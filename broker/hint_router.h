@@ -1,10 +1,10 @@
 // hint_router.h: brings each plan to the core that owns its partition, and the answers back. Called on any thread.
 #pragma once
 
-#include <atomic>
-
 #include "broker/api/services.h"
 #include "broker/prefetch/hint.h"
+
+#include <atomic>
 
 namespace forelog {
 

@@ -1,5 +1,10 @@
 // forelog-broker CONFIG [--set key=value]…
 
+#include "broker/all_settings.h"
+#include "broker/base/log.h"
+#include "broker/broker.h"
+#include "broker/env/real/real_env.h"
+
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -7,11 +12,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "broker/all_settings.h"
-#include "broker/base/log.h"
-#include "broker/broker.h"
-#include "broker/env/real/real_env.h"
 
 namespace {
 
@@ -52,8 +52,9 @@ Result<AllSettings> read_arguments(const std::vector<std::string>& arguments) {
 env::RealEnvOptions options_of(const AllSettings& settings) {
   env::RealEnvOptions options;
   options.data_directory = settings.broker.log_dirs.front();
-  options.cores = settings.broker.reactor_cores > 0 ? settings.broker.reactor_cores
-                                                    : std::max(1, static_cast<int>(std::thread::hardware_concurrency() / 2));
+  options.cores = settings.broker.reactor_cores > 0
+                      ? settings.broker.reactor_cores
+                      : std::max(1, static_cast<int>(std::thread::hardware_concurrency() / 2));
   options.disk_threads = settings.log.disk_threads;
   options.archive_url = settings.broker.archive_url;
   options.archive_first_byte_delay = settings.broker.archive_first_byte_delay;

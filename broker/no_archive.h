@@ -1,4 +1,5 @@
-// no_archive.h: the object store of a broker without one. Nothing is put there, and whatever is asked of it fails clearly.
+// no_archive.h: the object store of a broker without one. Nothing is put there, and whatever is asked of it fails
+// clearly.
 #pragma once
 
 #include "broker/env/object_store.h"

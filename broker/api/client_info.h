@@ -1,11 +1,11 @@
 // client_info.h: what is known of the client at the other end of a connection. Filled in as it tells us more.
 #pragma once
 
+#include "broker/prefetch/hint.h"
+
 #include <cstdint>
 #include <memory>
 #include <string>
-
-#include "broker/prefetch/hint.h"
 
 namespace forelog::api {
 
@@ -14,11 +14,11 @@ struct ClientInfo {
   std::string listener;          // name of the listener it came in on
   std::string host;              // as text, without the port
   std::string principal = "User:ANONYMOUS";
-  std::string client_id;         // of the latest request; may be empty
-  std::string software_name;     // from ApiVersions v3+
+  std::string client_id;      // of the latest request; may be empty
+  std::string software_name;  // from ApiVersions v3+
   std::string software_version;
-  std::string rack;              // from Fetch v11+
-  std::string group_hint;        // the group whose coordinator was asked for on this connection, if any
+  std::string rack;        // from Fetch v11+
+  std::string group_hint;  // the group whose coordinator was asked for on this connection, if any
 
   // The same, as it stands in the access log: made once, and again when the client says something else.
   prefetch::ClientPtr describe();

@@ -1,9 +1,9 @@
 // DescribeConfigs, AlterConfigs, IncrementalAlterConfigs.
 
-#include <algorithm>
-
 #include "broker/api/handlers.h"
 #include "broker/cluster/controller.h"
+
+#include <algorithm>
 
 namespace forelog::api {
 namespace {
@@ -15,7 +15,8 @@ Result<cluster::ConfigResource> resource_of(const Context& context, std::int8_t 
   if (type == static_cast<std::int8_t>(Kind::topic)) return cluster::ConfigResource{Kind::topic, name};
   if (type == static_cast<std::int8_t>(Kind::broker)) {
     if (!name.empty() && name != std::to_string(context.services.self.value())) {
-      return fail(ErrorCode::kInvalidRequest, "settings of broker " + name + " are asked of that broker, not of broker " +
+      return fail(ErrorCode::kInvalidRequest, "settings of broker " + name +
+                                                  " are asked of that broker, not of broker " +
                                                   std::to_string(context.services.self.value()));
     }
     return cluster::ConfigResource{Kind::broker, name};
@@ -52,7 +53,8 @@ Task<wire::DescribeConfigsResponse> describe_configs(Context context, wire::Desc
       if (request.include_documentation) config.documentation = std::move(entry.text);
       if (!request.include_synonyms) continue;
       for (auto& synonym : entry.synonyms) {
-        config.synonyms.push_back({std::move(synonym.name), std::move(synonym.value), static_cast<std::int8_t>(synonym.source)});
+        config.synonyms.push_back(
+            {std::move(synonym.name), std::move(synonym.value), static_cast<std::int8_t>(synonym.source)});
       }
     }
   }
@@ -80,7 +82,8 @@ Task<wire::IncrementalAlterConfigsResponse> incremental_alter_configs(Context co
     std::optional<Error> wrong;
     for (auto& config : wanted.configs) {
       if (config.config_operation < 0 || config.config_operation > 3) {
-        wrong = Error{ErrorCode::kInvalidRequest, "operation " + std::to_string(config.config_operation) + " of " + config.name};
+        wrong = Error{ErrorCode::kInvalidRequest,
+                      "operation " + std::to_string(config.config_operation) + " of " + config.name};
         break;
       }
       auto op = static_cast<cluster::ConfigOp>(config.config_operation);
@@ -94,8 +97,8 @@ Task<wire::IncrementalAlterConfigsResponse> incremental_alter_configs(Context co
       refuse(*wrong);
       continue;
     }
-    auto altered = co_await context.services.controller.alter_configs(*resource, std::move(changes), request.validate_only,
-                                                                      deadline);
+    auto altered = co_await context.services.controller.alter_configs(*resource, std::move(changes),
+                                                                      request.validate_only, deadline);
     if (!altered) refuse(altered.error());
   }
   co_return response;

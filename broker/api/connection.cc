@@ -1,11 +1,11 @@
 #include "broker/api/connection.h"
 
+#include "broker/base/byte_reader.h"
+#include "broker/base/limits.h"
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
-
-#include "broker/base/byte_reader.h"
-#include "broker/base/limits.h"
 
 namespace forelog::api {
 namespace {
@@ -61,7 +61,8 @@ void Connection::close() {
 }
 
 bool Connection::may_read_more() const {
-  return answers_.size() < static_cast<std::size_t>(limits_.requests_in_flight_max) && unsent_ <= limits_.unsent_answers_max;
+  return answers_.size() < static_cast<std::size_t>(limits_.requests_in_flight_max) &&
+         unsent_ <= limits_.unsent_answers_max;
 }
 
 // Makes at least `size` unread bytes stand in `input_` (they fit); false when the other side has finished.
@@ -130,7 +131,8 @@ Task<void> Connection::answer(Connection& self, std::shared_ptr<Answer> place, R
 
 Task<void> Connection::send_answers(Connection& self) {
   while (true) {
-    while (!self.closing_ && (self.answers_.empty() || !self.answers_.front()->ready)) co_await self.changed_.wait(kForever);
+    while (!self.closing_ && (self.answers_.empty() || !self.answers_.front()->ready))
+      co_await self.changed_.wait(kForever);
     if (self.closing_) co_return;
     // What is ready goes out together: one write for a burst of small answers.
     Slices slices;

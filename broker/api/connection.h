@@ -1,18 +1,18 @@
 // connection.h: one client connection: frames in, answers out in the order of their requests.
 //
-// Lives on one core. Requests start in the order they came, and may overlap: a Produce need not wait for the disk before
-// the next one is appended. What a client can make us hold is bounded: by the frame size, by the number of requests in
-// flight, and by the bytes of answers that it has not read yet.
+// Lives on one core. Requests start in the order they came, and may overlap: a Produce need not wait for the disk
+// before the next one is appended. What a client can make us hold is bounded: by the frame size, by the number of
+// requests in flight, and by the bytes of answers that it has not read yet.
 #pragma once
-
-#include <deque>
-#include <memory>
 
 #include "broker/api/client_info.h"
 #include "broker/api/dispatch.h"
 #include "broker/base/bytes.h"
 #include "broker/env/env.h"
 #include "broker/env/task_group.h"
+
+#include <deque>
+#include <memory>
 
 namespace forelog::api {
 
@@ -26,7 +26,8 @@ struct ConnectionLimits {
 
 class Connection {
  public:
-  Connection(env::Env& env, Dispatcher& dispatcher, env::ConnectionPtr socket, ClientInfo client, ConnectionLimits limits);
+  Connection(env::Env& env, Dispatcher& dispatcher, env::ConnectionPtr socket, ClientInfo client,
+             ConnectionLimits limits);
   ~Connection();
 
   Task<void> run();  // until either side closes

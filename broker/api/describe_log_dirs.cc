@@ -1,8 +1,8 @@
-#include <map>
-
 #include "broker/api/fan_out.h"
 #include "broker/api/handlers.h"
 #include "broker/replication/partition_table.h"
+
+#include <map>
 
 namespace forelog::api {
 namespace {

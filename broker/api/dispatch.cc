@@ -1,11 +1,11 @@
 #include "broker/api/dispatch.h"
 
-#include <unordered_map>
-#include <utility>
-
 #include "broker/api/handlers.h"
 #include "broker/base/log.h"
 #include "broker/wire/codec.h"
+
+#include <unordered_map>
+#include <utility>
 
 namespace forelog::api {
 namespace {
@@ -57,7 +57,8 @@ const std::unordered_map<std::int16_t, Serve>& handlers() {
       {key(ApiKey::kCreatePartitions), serve<CreatePartitionsRequest, create_partitions>},
       {key(ApiKey::kDeleteGroups), serve<DeleteGroupsRequest, delete_groups>},
       {key(ApiKey::kIncrementalAlterConfigs), serve<IncrementalAlterConfigsRequest, incremental_alter_configs>},
-      {key(ApiKey::kListPartitionReassignments), serve<ListPartitionReassignmentsRequest, list_partition_reassignments>},
+      {key(ApiKey::kListPartitionReassignments),
+       serve<ListPartitionReassignmentsRequest, list_partition_reassignments>},
       {key(ApiKey::kOffsetDelete), serve<OffsetDeleteRequest, offset_delete>},
       {key(ApiKey::kDescribeClientQuotas), serve<DescribeClientQuotasRequest, describe_client_quotas>},
       {key(ApiKey::kDescribeUserScramCredentials),
@@ -76,7 +77,8 @@ struct Dispatcher::Metrics {
       : refused(registry, "forelog_requests_refused_total", "Connections closed because of what the client sent") {
     for (const auto& api : wire::api_table()) {
       auto label = "api=\"" + std::string(api.name) + "\"";
-      requests.try_emplace(static_cast<std::int16_t>(api.key), registry, "forelog_requests_total", "Requests handled", label);
+      requests.try_emplace(static_cast<std::int16_t>(api.key), registry, "forelog_requests_total", "Requests handled",
+                           label);
       times.try_emplace(static_cast<std::int16_t>(api.key), registry, "forelog_request_seconds",
                         "From a request's arrival to its answer, long polls included", label);
     }
@@ -111,8 +113,8 @@ Task<Reply> Dispatcher::handle(Request request) {
   }
   auto row = handlers().find(header.api_key);
   if (parsed->api == nullptr || row == handlers().end()) {
-    refused(*client, Error{ErrorCode::kUnsupportedVersion, "api key " + std::to_string(header.api_key) + " version " +
-                                                               std::to_string(header.version)});
+    refused(*client, Error{ErrorCode::kUnsupportedVersion,
+                           "api key " + std::to_string(header.api_key) + " version " + std::to_string(header.version)});
     co_return Reply{{}, true};
   }
   auto key = header.api_key;

@@ -1,16 +1,16 @@
 // dispatch.h: a frame → the handler of its API → a frame. One a core.
 //
-// Kafka's rule for what cannot be parsed (unknown key, unsupported version, malformed body): close the connection, with a
-// log line and a counter; but an unsupported version of ApiVersions is answered in version 0 (KIP-511).
+// Kafka's rule for what cannot be parsed (unknown key, unsupported version, malformed body): close the connection, with
+// a log line and a counter; but an unsupported version of ApiVersions is answered in version 0 (KIP-511).
 #pragma once
-
-#include <map>
-#include <memory>
-#include <string>
 
 #include "broker/api/services.h"
 #include "broker/base/bytes.h"
 #include "broker/base/metrics.h"
+
+#include <map>
+#include <memory>
+#include <string>
 
 namespace forelog::api {
 

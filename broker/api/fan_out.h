@@ -1,15 +1,15 @@
 // fan_out.h: one request, several cores: one hop to each, one back.
 //
-// Tasks for other cores are queued before anything suspends, and the one for this core begins at once: so two requests of
-// one connection reach each core in the order in which they came.
+// Tasks for other cores are queued before anything suspends, and the one for this core begins at once: so two requests
+// of one connection reach each core in the order in which they came.
 #pragma once
+
+#include "broker/env/cores.h"
 
 #include <map>
 #include <memory>
 #include <utility>
 #include <vector>
-
-#include "broker/env/cores.h"
 
 namespace forelog::api {
 
@@ -33,8 +33,8 @@ inline Task<void> run_away(env::Cores& cores, CoreId home, std::shared_ptr<Pendi
 
 using CoreTask = std::pair<CoreId, Task<void>>;
 
-// Runs each task on its core, all at the same time, and resumes when the last has ended. What tasks refer to may live in the
-// caller's frame: it outlives them.
+// Runs each task on its core, all at the same time, and resumes when the last has ended. What tasks refer to may live
+// in the caller's frame: it outlives them.
 inline Task<void> fan_out(env::Cores& cores, std::vector<CoreTask> tasks) {
   auto home = cores.current();
   std::shared_ptr<detail::Pending> pending;

@@ -1,8 +1,5 @@
-// Kafka's Fetch, with archived data: warm partitions are answered with what is in memory; what is cold is being loaded while
-// the request waits, up to its own deadline, and goes on being loaded when it has gone.
-
-#include <algorithm>
-#include <string>
+// Kafka's Fetch, with archived data: warm partitions are answered with what is in memory; what is cold is being loaded
+// while the request waits, up to its own deadline, and goes on being loaded when it has gone.
 
 #include "broker/api/fan_out.h"
 #include "broker/api/fetch_sessions.h"
@@ -13,6 +10,9 @@
 #include "broker/prefetch/access_feed.h"
 #include "broker/prefetch/prefetcher.h"
 #include "broker/replication/partition_table.h"
+
+#include <algorithm>
+#include <string>
 
 namespace forelog::api {
 namespace {
@@ -25,8 +25,8 @@ struct Item {
   PartitionKey key;
   std::optional<Error> error;  // known before any partition was asked
   replication::ReadResult read;
-  bool was_cold = false;   // something had to come from the archive
-  Instant cold_since{};    // when that was first seen
+  bool was_cold = false;  // something had to come from the archive
+  Instant cold_since{};   // when that was first seen
   Duration waited{};
 };
 
@@ -39,7 +39,7 @@ struct CoreItems {
 };
 
 struct Limits {
-  Bytes left = 0;      // of the answer
+  Bytes left = 0;        // of the answer
   bool none_yet = true;  // the first batch of an answer comes whatever its size
 };
 
@@ -244,7 +244,14 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
     co_return refused;
   }
   if (context.client->rack != request.rack_id) context.client->rack = request.rack_id;
-  Fetch fetch{services, context.client->describe(), context.version, {}, 0, 0, request.max_wait_ms, request.isolation_level == 1};
+  Fetch fetch{services,
+              context.client->describe(),
+              context.version,
+              {},
+              0,
+              0,
+              request.max_wait_ms,
+              request.isolation_level == 1};
   fetch.deadline = context.received + std::chrono::milliseconds(std::max(request.max_wait_ms, 0));
   fetch.size_max = std::clamp<Bytes>(request.max_bytes, 0, services.service.fetch_size_max);
   fetch.size_min = std::min<Bytes>(std::max(request.min_bytes, 0), fetch.size_max);

@@ -27,7 +27,9 @@ bool same(const FetchPartition& a, const FetchPartition& b) {
 }
 
 // After the largest epoch comes 1: 0 would open a new session.
-std::int32_t next_epoch(std::int32_t epoch) { return epoch == std::numeric_limits<std::int32_t>::max() ? 1 : epoch + 1; }
+std::int32_t next_epoch(std::int32_t epoch) {
+  return epoch == std::numeric_limits<std::int32_t>::max() ? 1 : epoch + 1;
+}
 
 void append(wire::FetchResponse& response, const FetchPartition& wanted, wire::FetchResponse::Partition answer) {
   if (response.responses.empty() || response.responses.back().topic != wanted.topic ||

@@ -4,16 +4,16 @@
 // have nothing new. Slots are bounded: a new session takes the place of one idle for two minutes, or of a smaller one.
 #pragma once
 
+#include "broker/base/ids.h"
+#include "broker/base/time.h"
+#include "broker/wire/fetch.h"
+
 #include <cstdint>
 #include <list>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
-
-#include "broker/base/ids.h"
-#include "broker/base/time.h"
-#include "broker/wire/fetch.h"
 
 namespace forelog::api {
 
@@ -34,7 +34,7 @@ class FetchSessions {
   FetchSessions(std::size_t slots, std::int32_t first_id, std::int32_t step);
 
   struct Begun {
-    wire::WireError error;  // when set, the answer is this and nothing else
+    wire::WireError error;        // when set, the answer is this and nothing else
     std::int32_t session_id = 0;  // 0: none
     bool incremental = false;
     std::vector<FetchPartition> partitions;

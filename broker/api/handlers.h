@@ -1,14 +1,14 @@
 // handlers.h: one declaration a handler. A handler runs on its connection's core and hops to where state lives.
 //
-// Handlers never fail: what goes wrong is said in the response, with our error; `wire` turns it into the code that this API
-// and version may carry.
+// Handlers never fail: what goes wrong is said in the response, with our error; `wire` turns it into the code that this
+// API and version may carry.
 #pragma once
-
-#include <optional>
 
 #include "broker/api/services.h"
 #include "broker/env/task.h"
 #include "broker/wire/messages.h"
+
+#include <optional>
 
 namespace forelog::api {
 
@@ -24,7 +24,8 @@ Task<wire::ListOffsetsResponse> list_offsets(Context context, wire::ListOffsetsR
 Task<wire::MetadataResponse> metadata(Context context, wire::MetadataRequest request);
 Task<wire::ApiVersionsResponse> api_versions(Context context, wire::ApiVersionsRequest request);
 Task<wire::InitProducerIdResponse> init_producer_id(Context context, wire::InitProducerIdRequest request);
-Task<wire::OffsetForLeaderEpochResponse> offset_for_leader_epoch(Context context, wire::OffsetForLeaderEpochRequest request);
+Task<wire::OffsetForLeaderEpochResponse> offset_for_leader_epoch(Context context,
+                                                                 wire::OffsetForLeaderEpochRequest request);
 Task<wire::DeleteRecordsResponse> delete_records(Context context, wire::DeleteRecordsRequest request);
 Task<wire::DescribeProducersResponse> describe_producers(Context context, wire::DescribeProducersRequest request);
 Task<wire::DescribeLogDirsResponse> describe_log_dirs(Context context, wire::DescribeLogDirsRequest request);
@@ -42,7 +43,8 @@ Task<wire::DescribeTopicPartitionsResponse> describe_topic_partitions(Context co
                                                                       wire::DescribeTopicPartitionsRequest request);
 Task<wire::ListPartitionReassignmentsResponse> list_partition_reassignments(
     Context context, wire::ListPartitionReassignmentsRequest request);
-Task<wire::DescribeClientQuotasResponse> describe_client_quotas(Context context, wire::DescribeClientQuotasRequest request);
+Task<wire::DescribeClientQuotasResponse> describe_client_quotas(Context context,
+                                                                wire::DescribeClientQuotasRequest request);
 Task<wire::DescribeUserScramCredentialsResponse> describe_user_scram_credentials(
     Context context, wire::DescribeUserScramCredentialsRequest request);
 

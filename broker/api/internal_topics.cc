@@ -1,10 +1,10 @@
 #include "broker/api/internal_topics.h"
 
-#include <algorithm>
-
 #include "broker/cluster/controller.h"
 #include "broker/groups/settings.h"
 #include "broker/prefetch/access_feed.h"
+
+#include <algorithm>
 
 namespace forelog::api {
 namespace {

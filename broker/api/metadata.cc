@@ -1,9 +1,9 @@
-#include <algorithm>
-
 #include "broker/api/handlers.h"
 #include "broker/api/internal_topics.h"
 #include "broker/cluster/controller.h"
 #include "broker/wire/authorized_operations.h"
+
+#include <algorithm>
 
 namespace forelog::api {
 namespace {
@@ -134,7 +134,8 @@ Task<wire::DescribeTopicPartitionsResponse> describe_topic_partitions(Context co
     std::size_t from = 0;
     if (request.cursor) {
       if (name < request.cursor->topic_name) continue;
-      if (name == request.cursor->topic_name) from = static_cast<std::size_t>(std::max(0, request.cursor->partition_index.value()));
+      if (name == request.cursor->topic_name)
+        from = static_cast<std::size_t>(std::max(0, request.cursor->partition_index.value()));
     }
     if (room == 0) {
       response.next_cursor = {name, PartitionId(static_cast<std::int32_t>(from))};
@@ -158,8 +159,8 @@ Task<wire::DescribeTopicPartitionsResponse> describe_topic_partitions(Context co
       }
       auto& p = described.partitions[i];
       --room;
-      out.partitions.push_back({p.error_code, p.partition_index, p.leader_id, p.leader_epoch, p.replica_nodes, p.isr_nodes,
-                                std::vector<BrokerId>{}, std::vector<BrokerId>{}, p.offline_replicas});
+      out.partitions.push_back({p.error_code, p.partition_index, p.leader_id, p.leader_epoch, p.replica_nodes,
+                                p.isr_nodes, std::vector<BrokerId>{}, std::vector<BrokerId>{}, p.offline_replicas});
     }
     if (response.next_cursor) break;
   }

@@ -12,22 +12,33 @@ using PartitionPtr = replication::PartitionTable::PartitionPtr;
 
 constexpr Duration kAnswerWait = 30s;
 
-enum SpecialTime : std::int64_t { kLatest = -1, kEarliest = -2, kMaxTimestamp = -3, kEarliestLocal = -4, kLatestTiered = -5 };
+enum SpecialTime : std::int64_t {
+  kLatest = -1,
+  kEarliest = -2,
+  kMaxTimestamp = -3,
+  kEarliestLocal = -4,
+  kLatestTiered = -5
+};
 
 Task<Result<replication::OffsetAnswer>> ask_offset(PartitionPtr partition, std::int64_t time, Epoch client_epoch) {
   CO_TRY(partition->check_epoch(client_epoch));
   auto at = [&](Offset offset) { return replication::OffsetAnswer{-1, offset, partition->epoch_at(offset)}; };
   switch (time) {
-    case kLatest: co_return replication::OffsetAnswer{-1, partition->high_watermark(), partition->leader_epoch()};
-    case kEarliest: co_return at(partition->log_start());
-    case kEarliestLocal: co_return at(std::max(partition->local_start(), partition->log_start()));
+    case kLatest:
+      co_return replication::OffsetAnswer{-1, partition->high_watermark(), partition->leader_epoch()};
+    case kEarliest:
+      co_return at(partition->log_start());
+    case kEarliestLocal:
+      co_return at(std::max(partition->local_start(), partition->log_start()));
     case kLatestTiered: {
       auto end = partition->archived_end();
       if (end <= partition->log_start()) co_return replication::OffsetAnswer{};
       co_return at(end - 1);
     }
-    case kMaxTimestamp: co_return co_await partition->find_max_timestamp();
-    default: break;
+    case kMaxTimestamp:
+      co_return co_await partition->find_max_timestamp();
+    default:
+      break;
   }
   if (time < 0) co_return fail(ErrorCode::kInvalidRequest, "time " + std::to_string(time));
   co_return co_await partition->find_by_time(time);
@@ -55,7 +66,8 @@ void announce(Services& services, const Context& context, const TopicName& topic
   event.offsets.push_back({PartitionKey{known->id, id}, offset, time});
   services.here().accesses.add(event);
   auto core = services.owner(event.offsets.front().partition);
-  services.env.cores.post(core, [&services, core, event = std::move(event)] { services.at(core).prefetcher.on_group_event(event); });
+  services.env.cores.post(
+      core, [&services, core, event = std::move(event)] { services.at(core).prefetcher.on_group_event(event); });
 }
 
 }  // namespace
@@ -70,8 +82,8 @@ Task<wire::ListOffsetsResponse> list_offsets(Context context, wire::ListOffsetsR
     for (auto& wanted : topic.partitions) {
       auto& out = answers.partitions.emplace_back();
       out.partition_index = wanted.partition_index;
-      auto found = co_await call_partition(services, topic.name, wanted.partition_index, deadline, ask_offset, wanted.timestamp,
-                                           wanted.current_leader_epoch);
+      auto found = co_await call_partition(services, topic.name, wanted.partition_index, deadline, ask_offset,
+                                           wanted.timestamp, wanted.current_leader_epoch);
       if (!found) {
         out.error_code = found.error();
         continue;
@@ -79,13 +91,15 @@ Task<wire::ListOffsetsResponse> list_offsets(Context context, wire::ListOffsetsR
       out.timestamp = found->timestamp;
       out.offset = found->offset;
       out.leader_epoch = found->epoch;
-      if (wanted.timestamp >= 0) announce(services, context, topic.name, wanted.partition_index, wanted.timestamp, found->offset);
+      if (wanted.timestamp >= 0)
+        announce(services, context, topic.name, wanted.partition_index, wanted.timestamp, found->offset);
     }
   }
   co_return response;
 }
 
-Task<wire::OffsetForLeaderEpochResponse> offset_for_leader_epoch(Context context, wire::OffsetForLeaderEpochRequest request) {
+Task<wire::OffsetForLeaderEpochResponse> offset_for_leader_epoch(Context context,
+                                                                 wire::OffsetForLeaderEpochRequest request) {
   auto deadline = context.received + kAnswerWait;
   wire::OffsetForLeaderEpochResponse response;
   for (auto& topic : request.topics) {

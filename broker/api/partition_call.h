@@ -17,7 +17,8 @@ Task<Result<Answer>> call_partition(Services& services, TopicName topic, Partiti
     co_return fail(ErrorCode::kUnknownTopicOrPartition, topic.value() + "-" + std::to_string(id.value()));
   }
   PartitionKey key{known->id, id};
-  auto there = [](Services& s, PartitionKey k, Deadline d, Task<Result<Answer>> (*what)(replication::PartitionTable::PartitionPtr, Args...),
+  auto there = [](Services& s, PartitionKey k, Deadline d,
+                  Task<Result<Answer>> (*what)(replication::PartitionTable::PartitionPtr, Args...),
                   Args... a) -> Task<Result<Answer>> {
     auto partition = CO_TRY(co_await s.here().partitions.get(k, d));
     co_return co_await what(std::move(partition), std::move(a)...);

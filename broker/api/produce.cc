@@ -1,9 +1,9 @@
-#include <algorithm>
-#include <string>
-
 #include "broker/api/fan_out.h"
 #include "broker/api/handlers.h"
 #include "broker/replication/partition_table.h"
+
+#include <algorithm>
+#include <string>
 
 namespace forelog::api {
 namespace {
@@ -92,7 +92,8 @@ Task<ProduceReply> produce(Context context, wire::ProduceRequest request) {
       if (refused) {
         refuse(answer, *refused);
       } else if (known == nullptr || known->deleting || view->partition(topic.name, wanted.index) == nullptr) {
-        refuse(answer, {ErrorCode::kUnknownTopicOrPartition, topic.name.value() + "-" + std::to_string(wanted.index.value())});
+        refuse(answer,
+               {ErrorCode::kUnknownTopicOrPartition, topic.name.value() + "-" + std::to_string(wanted.index.value())});
       } else if (wanted.records.empty()) {
         refuse(answer, {ErrorCode::kInvalidRecord, "no records"});
       } else if (known->internal() && topic.name.value() != "__consumer_offsets") {
@@ -104,7 +105,8 @@ Task<ProduceReply> produce(Context context, wire::ProduceRequest request) {
     }
   }
   request.topic_data.clear();  // the batches are held by their items alone
-  Batch batch{request.acks, context.version >= 7, context.received + std::chrono::milliseconds(std::max(request.timeout_ms, 0))};
+  Batch batch{request.acks, context.version >= 7,
+              context.received + std::chrono::milliseconds(std::max(request.timeout_ms, 0))};
   std::vector<CoreTask> tasks;
   for (std::size_t core = 0; core < by_core.size(); ++core) {
     if (by_core[core].empty()) continue;

@@ -1,4 +1,5 @@
-// producer_ids.h: hands out producer ids from the block that this core has, and fetches the next block when it is used up.
+// producer_ids.h: hands out producer ids from the block that this core has, and fetches the next block when it is used
+// up.
 #pragma once
 
 #include "broker/cluster/controller.h"

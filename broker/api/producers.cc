@@ -35,7 +35,8 @@ Task<wire::InitProducerIdResponse> init_producer_id(Context context, wire::InitP
   // An idempotent producer that wants the next epoch gets a new id: its sequences begin anew either way (KIP-360).
   auto id = co_await context.services.here().producer_ids.next(context.received + kAnswerWait);
   if (!id) {
-    response.error_code = id.error().code == ErrorCode::kTimeout ? ErrorCode::kCoordinatorNotAvailable : id.error().code;
+    response.error_code =
+        id.error().code == ErrorCode::kTimeout ? ErrorCode::kCoordinatorNotAvailable : id.error().code;
     co_return response;
   }
   response.producer_id = *id;

@@ -14,8 +14,10 @@ struct ReadMetrics {
         archive(r, "forelog_read_bytes_total", "Bytes read by clients, by where they came from", "tier=\"archive\""),
         reads_tail(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier", "tier=\"tail\""),
         reads_local(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier", "tier=\"local\""),
-        reads_memory(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier", "tier=\"memory\""),
-        reads_archive(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier", "tier=\"archive\""),
+        reads_memory(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier",
+                     "tier=\"memory\""),
+        reads_archive(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier",
+                      "tier=\"archive\""),
         cold_wait(r, "forelog_cold_read_wait_seconds",
                   "From the first request for archived data to its bytes ready, reads from memory included") {}
 
@@ -24,7 +26,11 @@ struct ReadMetrics {
     local.add(bytes.local);
     memory.add(bytes.memory);
     archive.add(bytes.archive);
-    (bytes.archive > 0 ? reads_archive : bytes.memory > 0 ? reads_memory : bytes.local > 0 ? reads_local : reads_tail).add();
+    (bytes.archive > 0  ? reads_archive
+     : bytes.memory > 0 ? reads_memory
+     : bytes.local > 0  ? reads_local
+                        : reads_tail)
+        .add();
     if (cold) cold_wait.record(wait);
   }
 

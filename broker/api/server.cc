@@ -1,9 +1,9 @@
 #include "broker/api/server.h"
 
+#include "broker/base/log.h"
+
 #include <unordered_map>
 #include <utility>
-
-#include "broker/base/log.h"
 
 namespace forelog::api {
 namespace {
@@ -25,7 +25,8 @@ ServerMetrics::ServerMetrics(MetricsRegistry& registry)
       over_limit(registry, "forelog_connections_over_limit_total", "Connections closed at once by max.connections") {}
 
 Server::Server(Parts parts) : parts_(std::move(parts)), metrics_(parts_.metrics), tasks_(parts_.env.cores) {
-  for (std::size_t i = 0; i < parts_.dispatchers.size(); ++i) cores_.push_back(std::make_unique<PerCore>(parts_.env.cores));
+  for (std::size_t i = 0; i < parts_.dispatchers.size(); ++i)
+    cores_.push_back(std::make_unique<PerCore>(parts_.env.cores));
 }
 
 Server::~Server() = default;
@@ -63,7 +64,8 @@ Task<void> Server::accept(Server& self, env::ListenerPtr listener, std::string n
     client.listener = name;
     client.host = socket->peer().host;
     auto& from_host = self.by_host_[client.host];
-    if (self.metrics_.connections.value() >= self.parts_.connections_max || from_host >= self.parts_.connections_per_ip_max) {
+    if (self.metrics_.connections.value() >= self.parts_.connections_max ||
+        from_host >= self.parts_.connections_per_ip_max) {
       ++self.metrics_.over_limit;
       auto close = [socket = std::move(socket)] { socket->close(); };
       env.cores.post(CoreId(static_cast<std::int32_t>(core)), std::move(close));
@@ -85,7 +87,8 @@ Task<void> Server::run_connection(Server& self, std::size_t core, env::Connectio
   auto host = client.host;
   auto& here = *self.cores_[core];
   {
-    Connection connection(self.parts_.env, *self.parts_.dispatchers[core], std::move(socket), std::move(client), self.parts_.limits);
+    Connection connection(self.parts_.env, *self.parts_.dispatchers[core], std::move(socket), std::move(client),
+                          self.parts_.limits);
     here.open.emplace(id, &connection);
     co_await connection.run();
     here.open.erase(id);

@@ -1,20 +1,20 @@
 // server.h: accepts connections on every listener and spreads them over the cores.
 //
-// Core 0 makes, starts and stops it. A connection lives on one core for its whole life; connections go round the cores in
-// turn. Above `max.connections` (or per address) a new one is closed at once.
+// Core 0 makes, starts and stops it. A connection lives on one core for its whole life; connections go round the cores
+// in turn. Above `max.connections` (or per address) a new one is closed at once.
 #pragma once
-
-#include <functional>
-#include <map>
-#include <memory>
-#include <string>
-#include <vector>
 
 #include "broker/api/connection.h"
 #include "broker/base/metrics.h"
 #include "broker/cluster/broker_settings.h"
 #include "broker/env/env.h"
 #include "broker/env/task_group.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace forelog::api {
 

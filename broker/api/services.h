@@ -1,10 +1,6 @@
 // services.h: what handlers call. Made by `Broker`, outlives every connection.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "broker/api/client_info.h"
 #include "broker/base/ids.h"
 #include "broker/base/metrics.h"
@@ -13,6 +9,10 @@
 #include "broker/env/env.h"
 #include "broker/wire/field_notes.h"
 
+#include <memory>
+#include <string>
+#include <vector>
+
 namespace forelog::cluster {
 class Controller;
 class ProducerIds;
@@ -20,7 +20,7 @@ class ProducerIds;
 namespace forelog::groups {
 class Coordinator;
 struct GroupSettings;
-}
+}  // namespace forelog::groups
 namespace forelog::prefetch {
 class AccessFeed;
 class Prefetcher;

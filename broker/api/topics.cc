@@ -1,10 +1,10 @@
 // CreateTopics, DeleteTopics, CreatePartitions: what AdminClients send to the controller.
 
-#include <algorithm>
-#include <set>
-
 #include "broker/api/handlers.h"
 #include "broker/cluster/controller.h"
+
+#include <algorithm>
+#include <set>
 
 namespace forelog::api {
 namespace {
@@ -29,7 +29,8 @@ Result<cluster::NewTopic> new_topic(wire::CreateTopicsRequest::Topic& topic) {
   out.name = topic.name;
   out.partitions = topic.num_partitions;
   out.replication_factor = topic.replication_factor;
-  for (auto& assignment : topic.assignments) out.assignment[assignment.partition_index] = std::move(assignment.broker_ids);
+  for (auto& assignment : topic.assignments)
+    out.assignment[assignment.partition_index] = std::move(assignment.broker_ids);
   if (out.assignment.size() != topic.assignments.size()) {
     return fail(ErrorCode::kInvalidReplicaAssignment, "a partition is assigned twice");
   }
@@ -80,7 +81,8 @@ Task<wire::CreateTopicsResponse> create_topics(Context context, wire::CreateTopi
     auto described = co_await controller.describe_configs({cluster::ConfigResource::Kind::topic, topic.name.value()});
     if (!described) continue;
     for (auto& entry : *described) {
-      out.configs->push_back({entry.name, entry.value, entry.read_only, static_cast<std::int8_t>(entry.source), entry.sensitive});
+      out.configs->push_back(
+          {entry.name, entry.value, entry.read_only, static_cast<std::int8_t>(entry.source), entry.sensitive});
     }
   }
   co_return response;
@@ -136,8 +138,8 @@ Task<wire::CreatePartitionsResponse> create_partitions(Context context, wire::Cr
     if (topic.assignments) {
       for (auto& replicas : *topic.assignments) assignment.push_back(std::move(replicas.broker_ids));
     }
-    auto grown = co_await controller.create_partitions(topic.name, topic.count, std::move(assignment), request.validate_only,
-                                                       deadline);
+    auto grown = co_await controller.create_partitions(topic.name, topic.count, std::move(assignment),
+                                                       request.validate_only, deadline);
     if (!grown) {
       out.error_code = grown.error();
       out.error_message = grown.error().text();

@@ -4,11 +4,11 @@
 // nothing; callers may check `ok()` once at the end. Integers are big-endian, as everywhere in Kafka.
 #pragma once
 
+#include "broker/base/bytes.h"
+
 #include <bit>
 #include <cstdint>
 #include <cstring>
-
-#include "broker/base/bytes.h"
 
 namespace forelog {
 

@@ -1,11 +1,11 @@
 // byte_writer.h: appends big-endian integers, varints and runs of bytes to a growing string of bytes.
 #pragma once
 
+#include "broker/base/bytes.h"
+
 #include <bit>
 #include <cstdint>
 #include <string>
-
-#include "broker/base/bytes.h"
 
 namespace forelog {
 

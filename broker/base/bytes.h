@@ -1,6 +1,8 @@
 // bytes.h: bytes in memory. `Buffer` is what crosses layers and cores: immutable, ref-counted, sliced without copying.
 #pragma once
 
+#include "broker/base/check.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -9,8 +11,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "broker/base/check.h"
 
 namespace forelog {
 
@@ -37,8 +37,8 @@ class Buffer {
   Buffer() = default;
   static Buffer copy_of(ByteView bytes);
   static Buffer copy_of(std::string_view text) { return copy_of(as_bytes(text)); }
-  static Buffer take(std::string text);                  // no copy; the string becomes the owner
-  static Buffer view_of_static(std::string_view text);   // for literals only
+  static Buffer take(std::string text);                 // no copy; the string becomes the owner
+  static Buffer view_of_static(std::string_view text);  // for literals only
 
   const std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }

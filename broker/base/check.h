@@ -10,8 +10,8 @@ namespace forelog {
 }  // namespace forelog
 
 // CHECK(condition) or CHECK(condition, "what this means for whoever reads the crash").
-#define CHECK(condition, ...)                                                                     \
-  do {                                                                                            \
-    if (!(condition)) [[unlikely]]                                                                \
-      ::forelog::check_failed(__FILE__, __LINE__, #condition, "" __VA_ARGS__);                    \
+#define CHECK(condition, ...)                                                  \
+  do {                                                                         \
+    if (!(condition)) [[unlikely]]                                             \
+      ::forelog::check_failed(__FILE__, __LINE__, #condition, "" __VA_ARGS__); \
   } while (false)

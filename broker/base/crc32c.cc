@@ -1,8 +1,8 @@
 #include "broker/base/crc32c.h"
 
-#include <isa-l/crc.h>
-
 #include <algorithm>
+
+#include <isa-l/crc.h>
 
 namespace forelog {
 

@@ -1,9 +1,9 @@
 // crc32c.h: CRC-32C (Castagnoli), the checksum of record batches and of everything that we store.
 #pragma once
 
-#include <cstdint>
-
 #include "broker/base/bytes.h"
+
+#include <cstdint>
 
 namespace forelog {
 

@@ -44,17 +44,18 @@ consteval std::size_t count_listed() {
   return count;
 }
 // What `{}` stands for as an initialiser of any member, in a form that a pack can expand to.
-#define FORELOG_ROW(n, ...)                                         \
+#define FORELOG_ROW(n, ...) \
   if constexpr (N == n) return requires { T{__VA_ARGS__}; };
-#define FORELOG_4 {}, {}, {}, {}
+#define FORELOG_4 \
+  {}, {}, {}, {}
 #define FORELOG_8 FORELOG_4, FORELOG_4
 #define FORELOG_16 FORELOG_8, FORELOG_8
 #define FORELOG_32 FORELOG_16, FORELOG_16
-#define FORELOG_ROWS_OF_4(n, prefix)                                \
-  FORELOG_ROW(n + 1, prefix {})                                     \
-  FORELOG_ROW(n + 2, prefix {}, {})                                 \
-  FORELOG_ROW(n + 3, prefix {}, {}, {})                             \
-  FORELOG_ROW(n + 4, prefix {}, {}, {}, {})
+#define FORELOG_ROWS_OF_4(n, prefix)   \
+  FORELOG_ROW(n + 1, prefix{})         \
+  FORELOG_ROW(n + 2, prefix{}, {})     \
+  FORELOG_ROW(n + 3, prefix{}, {}, {}) \
+  FORELOG_ROW(n + 4, prefix{}, {}, {}, {})
 #define FORELOG_COMMA ,
 
 // Whether `T` can be written with `N` empty braces: true for every N up to its number of members.

@@ -1,13 +1,13 @@
 // ids.h: the names of things. Every id that is stored or sent has its own type.
 #pragma once
 
+#include "broker/base/strong_type.h"
+
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "broker/base/strong_type.h"
 
 namespace forelog {
 

@@ -3,14 +3,14 @@
 // Any thread may call. Values with spaces are quoted. An `error` line fails a test: it means that somebody should look.
 #pragma once
 
+#include "broker/base/result.h"
+#include "broker/base/strong_type.h"
+
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
-
-#include "broker/base/result.h"
-#include "broker/base/strong_type.h"
 
 namespace forelog {
 

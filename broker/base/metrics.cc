@@ -1,10 +1,10 @@
 #include "broker/base/metrics.h"
 
+#include "broker/base/check.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-
-#include "broker/base/check.h"
 
 namespace forelog {
 namespace {
@@ -67,8 +67,12 @@ void MetricsRegistry::collect(MetricsSnapshot& into) const {
     sample.kind = metric->kind_;
     sample.help = metric->help_;
     switch (metric->kind_) {
-      case MetricKind::counter: sample.value += static_cast<const Counter*>(metric)->value(); break;
-      case MetricKind::gauge: sample.value += static_cast<const Gauge*>(metric)->value(); break;
+      case MetricKind::counter:
+        sample.value += static_cast<const Counter*>(metric)->value();
+        break;
+      case MetricKind::gauge:
+        sample.value += static_cast<const Gauge*>(metric)->value();
+        break;
       case MetricKind::histogram: {
         const auto* histogram = static_cast<const Histogram*>(metric);
         sample.buckets.resize(Histogram::kBuckets);
@@ -87,7 +91,8 @@ std::string metrics_text(const MetricsSnapshot& snapshot) {
   for (const auto& [key, sample] : snapshot) {
     const auto& [name, labels] = key;
     if (name != last) {
-      out += "# HELP " + name + " " + sample.help + "\n# TYPE " + name + " " + kTypes[static_cast<int>(sample.kind)] + "\n";
+      out += "# HELP " + name + " " + sample.help + "\n# TYPE " + name + " " + kTypes[static_cast<int>(sample.kind)] +
+             "\n";
       last = name;
     }
     if (sample.kind != MetricKind::histogram) {

@@ -5,14 +5,14 @@
 // and the snapshots of all cores are merged by name and labels when somebody scrapes (Prometheus text format 0.0.4).
 #pragma once
 
+#include "broker/base/time.h"
+
 #include <array>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "broker/base/time.h"
 
 namespace forelog {
 

@@ -43,19 +43,19 @@ std::unexpected<Error> fail_while(std::string_view doing, Error error);
 }  // namespace forelog
 
 // The value of a Result, or return its error from this function. Statement expressions are clang's (and GNU's).
-#define TRY(expression)                                                                    \
-  ({                                                                                       \
-    auto try_result = (expression);                                                        \
-    if (!try_result) [[unlikely]]                                                          \
-      return ::forelog::fail(std::move(try_result).error());                               \
-    ::forelog::detail::take(std::move(try_result));                                        \
+#define TRY(expression)                                      \
+  ({                                                         \
+    auto try_result = (expression);                          \
+    if (!try_result) [[unlikely]]                            \
+      return ::forelog::fail(std::move(try_result).error()); \
+    ::forelog::detail::take(std::move(try_result));          \
   })
-#define CO_TRY(expression)                                                                 \
-  ({                                                                                       \
-    auto try_result = (expression);                                                        \
-    if (!try_result) [[unlikely]]                                                          \
-      co_return ::forelog::fail(std::move(try_result).error());                            \
-    ::forelog::detail::take(std::move(try_result));                                        \
+#define CO_TRY(expression)                                      \
+  ({                                                            \
+    auto try_result = (expression);                             \
+    if (!try_result) [[unlikely]]                               \
+      co_return ::forelog::fail(std::move(try_result).error()); \
+    ::forelog::detail::take(std::move(try_result));             \
   })
 
 namespace forelog::detail {

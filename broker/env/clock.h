@@ -1,9 +1,9 @@
 // clock.h: time, as the broker is told it.
 #pragma once
 
-#include <memory>
-
 #include "broker/base/time.h"
+
+#include <memory>
 
 namespace forelog::env {
 

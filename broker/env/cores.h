@@ -1,15 +1,15 @@
 // cores.h: the reactors. State lives on one core; work hops, coroutines do not.
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <optional>
-#include <utility>
-
 #include "broker/base/check.h"
 #include "broker/base/ids.h"
 #include "broker/env/event.h"
 #include "broker/env/task.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
 
 namespace forelog::env {
 

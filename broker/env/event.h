@@ -8,12 +8,12 @@
 //   }
 #pragma once
 
-#include <cstdint>
-#include <memory>
-
 #include "broker/base/time.h"
 #include "broker/env/clock.h"
 #include "broker/env/task.h"
+
+#include <cstdint>
+#include <memory>
 
 namespace forelog {
 

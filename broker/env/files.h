@@ -4,14 +4,14 @@
 // '/' between parts.
 #pragma once
 
+#include "broker/base/bytes.h"
+#include "broker/base/result.h"
+#include "broker/env/task.h"
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "broker/base/bytes.h"
-#include "broker/base/result.h"
-#include "broker/env/task.h"
 
 namespace forelog::env {
 
@@ -39,8 +39,8 @@ class Files {
   virtual ~Files() = default;
 
   virtual Task<Result<FilePtr>> open(Path path, OpenMode mode) = 0;
-  virtual Task<Result<void>> rename(Path from, Path to) = 0;  // replaces `to`
-  virtual Task<Result<void>> remove(Path path) = 0;           // a file or an empty directory
+  virtual Task<Result<void>> rename(Path from, Path to) = 0;                // replaces `to`
+  virtual Task<Result<void>> remove(Path path) = 0;                         // a file or an empty directory
   virtual Task<Result<std::vector<std::string>>> list(Path directory) = 0;  // names, sorted
   virtual Task<Result<void>> create_directories(Path path) = 0;
   virtual Task<Result<void>> sync_directory(Path path) = 0;  // makes creations, renames and removals durable

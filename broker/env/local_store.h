@@ -1,13 +1,13 @@
 // local_store.h: small ordered key-value data of this broker, durable (LevelDB). Keys and values are bytes.
 #pragma once
 
+#include "broker/base/result.h"
+#include "broker/env/task.h"
+
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "broker/base/result.h"
-#include "broker/env/task.h"
 
 namespace forelog::env {
 

@@ -4,13 +4,13 @@
 // until the version differs from the one I know.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
 #include "broker/base/result.h"
 #include "broker/base/time.h"
 #include "broker/env/task.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
 
 namespace forelog::env {
 
@@ -27,7 +27,9 @@ struct MetadataOp {
   std::string data;
   std::int32_t version = -1;  // expected; -1: any
 
-  static MetadataOp create(std::string path, std::string data) { return {Kind::create, std::move(path), std::move(data), -1}; }
+  static MetadataOp create(std::string path, std::string data) {
+    return {Kind::create, std::move(path), std::move(data), -1};
+  }
   // Gone when this broker's session ends.
   static MetadataOp create_ephemeral(std::string path, std::string data) {
     return {Kind::create_ephemeral, std::move(path), std::move(data), -1};
@@ -35,16 +37,20 @@ struct MetadataOp {
   static MetadataOp set(std::string path, std::string data, std::int32_t version) {
     return {Kind::set, std::move(path), std::move(data), version};
   }
-  static MetadataOp remove(std::string path, std::int32_t version) { return {Kind::remove, std::move(path), {}, version}; }
-  static MetadataOp check(std::string path, std::int32_t version) { return {Kind::check, std::move(path), {}, version}; }
+  static MetadataOp remove(std::string path, std::int32_t version) {
+    return {Kind::remove, std::move(path), {}, version};
+  }
+  static MetadataOp check(std::string path, std::int32_t version) {
+    return {Kind::check, std::move(path), {}, version};
+  }
 };
 
 class MetadataStore {
  public:
   virtual ~MetadataStore() = default;
 
-  virtual Task<Result<Znode>> get(std::string path) = 0;                           // NotFound
-  virtual Task<Result<std::vector<std::string>>> children(std::string path) = 0;   // names, sorted; NotFound
+  virtual Task<Result<Znode>> get(std::string path) = 0;                          // NotFound
+  virtual Task<Result<std::vector<std::string>>> children(std::string path) = 0;  // names, sorted; NotFound
   // All or none. Conflict: a version differs. AlreadyExists, NotFound (also: a parent is missing). Durable when done.
   virtual Task<Result<void>> commit(std::vector<MetadataOp> ops) = 0;
 

@@ -2,15 +2,15 @@
 // task of that core reads or writes, and makes both fail with ConnectionClosed.
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <string>
-
 #include "broker/base/bytes.h"
 #include "broker/base/ids.h"
 #include "broker/base/result.h"
 #include "broker/base/time.h"
 #include "broker/env/task.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
 
 namespace forelog::env {
 

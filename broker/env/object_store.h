@@ -4,15 +4,15 @@
 // CorruptBlock (what came is not what was sent); DiskFull, Io for a directory.
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <string>
-#include <vector>
-
 #include "broker/base/bytes.h"
 #include "broker/base/result.h"
 #include "broker/base/time.h"
 #include "broker/env/task.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
 
 namespace forelog::env {
 
@@ -38,7 +38,8 @@ class ObjectStore {
   // The object exists, whole and durable, when this succeeds. Putting the same key again replaces it.
   virtual Task<Result<void>> put(std::string key, ObjectContent& content, Deadline deadline) = 0;
   // Hands out bytes `[from, from + size)`; fails if the object is shorter.
-  virtual Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, Deadline deadline) = 0;
+  virtual Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes,
+                                       Deadline deadline) = 0;
   virtual Task<Result<ObjectInfo>> head(std::string key, Deadline deadline) = 0;
   virtual Task<Result<void>> remove(std::string key, Deadline deadline) = 0;  // succeeds when it is not there
   // Keys that start with `prefix` and come after `after`, in order, at most `limit`.

@@ -1,9 +1,9 @@
 // random.h: the only source of random numbers; in the simulator it is drawn from the seed.
 #pragma once
 
-#include <cstdint>
-
 #include "broker/base/ids.h"
+
+#include <cstdint>
 
 namespace forelog::env {
 

@@ -3,9 +3,9 @@
 // Belongs to the core that made it; its tasks run there.
 #pragma once
 
-#include <cstddef>
-
 #include "broker/env/cores.h"
+
+#include <cstddef>
 
 namespace forelog {
 

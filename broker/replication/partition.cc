@@ -1,10 +1,10 @@
 #include "broker/replication/partition.h"
 
-#include <algorithm>
-#include <utility>
-
 #include "broker/base/log.h"
 #include "broker/log/batch.h"
+
+#include <algorithm>
+#include <utility>
 
 namespace forelog::replication {
 namespace {
@@ -92,7 +92,8 @@ void Partition::update(cluster::TopicViewPtr topic, Epoch leader_epoch) {
   }
 }
 
-// --- produce ----------------------------------------------------------------------------------------------------------
+// --- produce
+// ----------------------------------------------------------------------------------------------------------
 
 Result<Appended> Partition::append(Buffer batch, const AppendOptions& options) {
   if (closing_) return fail(closed(key_));
@@ -142,7 +143,8 @@ void Partition::advance_high_watermark() {
   notify_readers();
 }
 
-// --- fetch ------------------------------------------------------------------------------------------------------------
+// --- fetch
+// ------------------------------------------------------------------------------------------------------------
 
 void Partition::subscribe(const std::shared_ptr<Event>& news) {
   if (!news) return;
@@ -178,8 +180,8 @@ Task<ReadResult> Partition::read(ReadRequest request) {
     co_return result;
   }
   if (request.offset < log_start() || request.offset > end()) {
-    result.error = Error{ErrorCode::kOffsetOutOfRange, key_.text() + " has " + std::to_string(log_start().value()) + " to " +
-                                                           std::to_string(end().value())};
+    result.error = Error{ErrorCode::kOffsetOutOfRange, key_.text() + " has " + std::to_string(log_start().value()) +
+                                                           " to " + std::to_string(end().value())};
     co_return result;
   }
   const auto limit = high_watermark();
@@ -253,7 +255,8 @@ void Partition::read_archived(const ReadRequest& request, Offset limit, ReadResu
   result.batches = std::move(read->batches);
 }
 
-// --- look-ups ---------------------------------------------------------------------------------------------------------
+// --- look-ups
+// ---------------------------------------------------------------------------------------------------------
 
 Offset Partition::archived_end() const { return archived_.empty() ? log_start() : archived_.end(); }
 
@@ -290,7 +293,8 @@ Task<Result<OffsetAnswer>> Partition::find_max_timestamp() {
   const log::ShardDescriptor* older = nullptr;
   for (const auto& shard : archived_.shards()) {
     if (shard.end > local_start() || shard.end <= log_start()) continue;
-    if (shard.max_timestamp > best.timestamp && (older == nullptr || shard.max_timestamp > older->max_timestamp)) older = &shard;
+    if (shard.max_timestamp > best.timestamp && (older == nullptr || shard.max_timestamp > older->max_timestamp))
+      older = &shard;
   }
   if (older != nullptr) {
     auto deadline = context_.env.clock.now() + kColdLookupMax;
@@ -301,7 +305,8 @@ Task<Result<OffsetAnswer>> Partition::find_max_timestamp() {
   co_return OffsetAnswer{best.timestamp, best.offset, epoch_at(best.offset)};
 }
 
-// --- shards -----------------------------------------------------------------------------------------------------------
+// --- shards
+// -----------------------------------------------------------------------------------------------------------
 
 Task<Result<Offset>> Partition::delete_records(Offset before) {
   Use use(*this);
@@ -325,7 +330,8 @@ Task<Result<std::vector<cache::BlockRange>>> Partition::resolve(prefetch::Offset
   co_return co_await archived_.resolve(from, to, bytes_max, deadline);
 }
 
-// --- life -------------------------------------------------------------------------------------------------------------
+// --- life
+// -------------------------------------------------------------------------------------------------------------
 
 void Partition::tick(Instant now, WallTime wall) {
   if (closing_) return;

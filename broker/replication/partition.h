@@ -1,14 +1,9 @@
 // partition.h: one replica of a partition: what it takes, what it gives to whom, what of it is where.
 //
-// Lives on its owner core; only that core calls. Reads go to the local log or, for what is only in the archive, through the
-// block cache. The high watermark is what the in-sync set (today: this broker) has durably; no reader sees beyond it.
-// Calls after `close` began fail with NotLeader, which sends clients to look for the partition again.
+// Lives on its owner core; only that core calls. Reads go to the local log or, for what is only in the archive, through
+// the block cache. The high watermark is what the in-sync set (today: this broker) has durably; no reader sees beyond
+// it. Calls after `close` began fail with NotLeader, which sends clients to look for the partition again.
 #pragma once
-
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
 
 #include "broker/archive/archived_log.h"
 #include "broker/cache/block_cache.h"
@@ -21,6 +16,11 @@
 #include "broker/replication/archiver.h"
 #include "broker/replication/in_sync_set.h"
 #include "broker/replication/producer_table.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace forelog::replication {
 
@@ -112,7 +112,8 @@ class Partition {
   Offset local_start() const { return log_->local_start(); }
   const ProducerTable& producers() const { return producers_; }
 
-  // First record with a timestamp of at least `timestamp`, below the high watermark; an offset of -1 when there is none.
+  // First record with a timestamp of at least `timestamp`, below the high watermark; an offset of -1 when there is
+  // none.
   Task<Result<OffsetAnswer>> find_by_time(std::int64_t timestamp);
   Task<Result<OffsetAnswer>> find_max_timestamp();
   log::LocalLog::EpochEnd epoch_end(Epoch epoch) const;

@@ -1,14 +1,15 @@
 #include "broker/replication/partition_table.h"
 
+#include "broker/base/log.h"
+
 #include <unordered_set>
 #include <utility>
-
-#include "broker/base/log.h"
 
 namespace forelog::replication {
 namespace {
 
-constexpr std::size_t kOpeningMax = 64;  // at once, so that a start with many partitions does not open all files together
+constexpr std::size_t kOpeningMax =
+    64;  // at once, so that a start with many partitions does not open all files together
 constexpr Duration kTickInterval = 1s;
 constexpr Duration kRetryInterval = 5s;
 constexpr Duration kRemovalMax = 60s;
@@ -31,7 +32,8 @@ PartitionTable::PartitionTable(Parts parts)
 
 PartitionTable::~PartitionTable() = default;
 
-// --- following the view -----------------------------------------------------------------------------------------------
+// --- following the view
+// -----------------------------------------------------------------------------------------------
 
 Task<void> PartitionTable::start(cluster::ClusterViewPtr view) {
   view_ = view;
@@ -111,7 +113,8 @@ Task<void> PartitionTable::open(PartitionTable& self, cluster::TopicViewPtr topi
     if (const auto* now = self.view_->topic(key.topic)) {
       auto current = self.view_->topics().find(now->name);
       const auto* state = self.view_->partition(key);
-      if (current != self.view_->topics().end() && state != nullptr) slot.partition->update(current->second, state->leader_epoch);
+      if (current != self.view_->topics().end() && state != nullptr)
+        slot.partition->update(current->second, state->leader_epoch);
     }
     if (self.listener_) self.listener_(slot.partition, true);
   }
@@ -206,13 +209,15 @@ Task<void> PartitionTable::stop() {
   co_await tasks_.join();
 }
 
-// --- look-ups ---------------------------------------------------------------------------------------------------------
+// --- look-ups
+// ---------------------------------------------------------------------------------------------------------
 
 Task<Result<PartitionTable::PartitionPtr>> PartitionTable::get(PartitionKey key, Deadline deadline) {
   while (!stopping_) {
     auto it = slots_.find(key);
     if (it == slots_.end()) {
-      auto code = view_ && view_->partition(key) != nullptr ? ErrorCode::kNotLeader : ErrorCode::kUnknownTopicOrPartition;
+      auto code =
+          view_ && view_->partition(key) != nullptr ? ErrorCode::kNotLeader : ErrorCode::kUnknownTopicOrPartition;
       co_return fail(code, key.text());
     }
     if (it->second.partition) co_return it->second.partition;
@@ -244,10 +249,17 @@ std::optional<prefetch::PartitionBounds> PartitionTable::bounds(const PartitionK
   auto mode = partition->settings().prefetch_mode;
   auto effective = parts_.prefetch_mode;
   switch (mode) {
-    case log::PrefetchMode::inherit: break;
-    case log::PrefetchMode::off: effective = prefetch::PrefetchMode::off; break;
-    case log::PrefetchMode::read_ahead: effective = prefetch::PrefetchMode::read_ahead; break;
-    case log::PrefetchMode::predict: effective = prefetch::PrefetchMode::predict; break;
+    case log::PrefetchMode::inherit:
+      break;
+    case log::PrefetchMode::off:
+      effective = prefetch::PrefetchMode::off;
+      break;
+    case log::PrefetchMode::read_ahead:
+      effective = prefetch::PrefetchMode::read_ahead;
+      break;
+    case log::PrefetchMode::predict:
+      effective = prefetch::PrefetchMode::predict;
+      break;
   }
   auto cold_end = std::min(partition->archived_end(), partition->local_start());
   return prefetch::PartitionBounds{partition->log_start(), cold_end, partition->high_watermark(), effective};
@@ -274,7 +286,8 @@ Task<Result<prefetch::OffsetRange>> PartitionTable::offsets_at(PartitionKey key,
   auto from = CO_TRY(co_await partition->find_by_time(to_ms(times.from)));
   auto to = CO_TRY(co_await partition->find_by_time(to_ms(times.to)));
   auto end = partition->high_watermark();
-  co_return prefetch::OffsetRange{from.offset == kNoOffset ? end : from.offset, to.offset == kNoOffset ? end : to.offset};
+  co_return prefetch::OffsetRange{from.offset == kNoOffset ? end : from.offset,
+                                  to.offset == kNoOffset ? end : to.offset};
 }
 
 }  // namespace forelog::replication

@@ -3,14 +3,14 @@
 // One per core, used on that core. Also answers what the prefetcher must know of them.
 #pragma once
 
+#include "broker/cluster/cluster_view.h"
+#include "broker/prefetch/shard_map.h"
+#include "broker/replication/partition.h"
+
 #include <functional>
 #include <memory>
 #include <unordered_map>
 #include <vector>
-
-#include "broker/cluster/cluster_view.h"
-#include "broker/prefetch/shard_map.h"
-#include "broker/replication/partition.h"
 
 namespace forelog::replication {
 
@@ -36,8 +36,8 @@ class PartitionTable final : public prefetch::ShardMap {
   using Listener = std::function<void(const PartitionPtr&, bool opened)>;
   void set_listener(Listener listener) { listener_ = std::move(listener); }
 
-  // Opens what `view` says this broker leads, removes what lies on the disk for topics that are no more, and resumes when
-  // all is open. A partition that cannot be opened is logged, tried again, and answers with its error meanwhile.
+  // Opens what `view` says this broker leads, removes what lies on the disk for topics that are no more, and resumes
+  // when all is open. A partition that cannot be opened is logged, tried again, and answers with its error meanwhile.
   Task<void> start(cluster::ClusterViewPtr view);
   // A newer view: opens, updates and removes; later, not inside this call.
   void follow(cluster::ClusterViewPtr view);
@@ -60,7 +60,7 @@ class PartitionTable final : public prefetch::ShardMap {
     PartitionPtr partition;      // null while opening, or when that failed
     std::optional<Error> error;  // of the last attempt
     bool opening = false;
-    bool unwanted = false;       // the topic went while it was being opened
+    bool unwanted = false;  // the topic went while it was being opened
   };
   static Task<void> open(PartitionTable& self, cluster::TopicViewPtr topic, PartitionKey key, Epoch epoch);
   static Task<void> remove(PartitionTable& self, PartitionPtr partition);

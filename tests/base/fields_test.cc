@@ -1,10 +1,10 @@
 #include "broker/base/fields.h"
 
-#include <gtest/gtest.h>
-
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace forelog {
 namespace {

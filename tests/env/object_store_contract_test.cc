@@ -1,9 +1,9 @@
 // What every implementation of ObjectStore promises.
 #include "tests/support/worlds.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+
+#include <gtest/gtest.h>
 
 namespace forelog::env {
 namespace {

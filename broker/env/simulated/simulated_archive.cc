@@ -1,8 +1,8 @@
 #include "broker/env/simulated/simulated_archive.h"
 
-#include <algorithm>
-
 #include "broker/env/object_key.h"
+
+#include <algorithm>
 
 namespace forelog::env {
 namespace {
