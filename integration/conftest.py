@@ -28,11 +28,6 @@ def new_broker(tmp_path):
             instance.close()
 
 
-@pytest.fixture
-def broker(new_broker):
-    return new_broker()
-
-
 # One broker for all tests of a module that only need "a broker".
 @pytest.fixture(scope="module")
 def shared_broker(tmp_path_factory):

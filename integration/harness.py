@@ -142,7 +142,9 @@ class Broker:
         return predictor
 
     def cli(self, *args, check=True, timeout=30):
-        command = [os.path.join(BUILD, "forelog"), *args, "--admin", f"127.0.0.1:{self.admin_port}"]
+        """The `forelog` command; those that ask the broker are told where it is."""
+        where = {"access-log": ["--bootstrap-server", self.address], "inspect": [], "replay": []}
+        command = [os.path.join(BUILD, "forelog"), *args, *where.get(args[0], ["--admin", f"127.0.0.1:{self.admin_port}"])]
         return run(command, check=check, timeout=timeout)
 
     def stop(self):

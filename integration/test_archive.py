@@ -35,8 +35,8 @@ def settled(broker, topic, records):
     return content
 
 
-def test_old_offsets_come_back_unchanged(broker):
-    broker = broker()
+def test_old_offsets_come_back_unchanged(new_broker):
+    broker = new_broker()
     topic = f"history-{uuid.uuid4().hex[:6]}"
     content = settled(broker, topic, 8000)
     got = consume(broker, topic, len(content), seconds=60)
@@ -48,8 +48,8 @@ def test_old_offsets_come_back_unchanged(broker):
     assert broker.metric('forelog_reads_total{tier="archive"}') + broker.metric('forelog_reads_total{tier="memory"}') > 0
 
 
-def test_archived_history_survives_a_restart_and_the_loss_of_the_local_disk_cache(broker):
-    broker = broker()
+def test_archived_history_survives_a_restart_and_the_loss_of_the_local_disk_cache(new_broker):
+    broker = new_broker()
     topic = f"restart-{uuid.uuid4().hex[:6]}"
     content = settled(broker, topic, 4000)
     broker.stop()
@@ -57,8 +57,8 @@ def test_archived_history_survives_a_restart_and_the_loss_of_the_local_disk_cach
     assert [m.value() for m in consume(broker, topic, len(content), seconds=60)] == content
 
 
-def test_single_offsets_and_times_in_the_archive(broker):
-    broker = broker()
+def test_single_offsets_and_times_in_the_archive(new_broker):
+    broker = new_broker()
     topic = f"lookup-{uuid.uuid4().hex[:6]}"
     create(broker, topic, 1, segment_bytes=1 << 20, local_retention_ms=1)
     producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "linger.ms": 5})
@@ -78,8 +78,8 @@ def test_single_offsets_and_times_in_the_archive(broker):
     consumer.close()
 
 
-def test_retention_removes_the_old_end_wherever_it_lies(broker):
-    broker = broker()
+def test_retention_removes_the_old_end_wherever_it_lies(new_broker):
+    broker = new_broker()
     topic = f"retention-{uuid.uuid4().hex[:6]}"
     settled(broker, topic, 8000)
     before = sum(len(files) for _, _, files in os.walk(broker.archive))
@@ -99,11 +99,12 @@ def test_retention_removes_the_old_end_wherever_it_lies(broker):
     assert got[0].offset() == first and got[-1].offset() == 7999
 
 
-def test_deleting_a_topic_empties_the_archive(broker):
-    broker = broker()
+def test_deleting_a_topic_empties_the_archive(new_broker):
+    broker = new_broker()
     topic = f"deleted-{uuid.uuid4().hex[:6]}"
     settled(broker, topic, 3000)
-    for future in admin(broker).delete_topics([topic]).values():
+    client = admin(broker)
+    for future in client.delete_topics([topic]).values():
         future.result(20)
     wait_until(lambda: sum(len(files) for _, _, files in os.walk(broker.archive)) == 0, 60, "the archive to be empty")
     # A topic of the same name has another id and none of the old bytes.
@@ -112,8 +113,8 @@ def test_deleting_a_topic_empties_the_archive(broker):
     assert [m.value() for m in consume(broker, topic, 1)] == [b"new"]
 
 
-def test_cli_shows_shards_and_inspects_files(broker):
-    broker = broker()
+def test_cli_shows_shards_and_inspects_files(new_broker):
+    broker = new_broker()
     topic = f"cli-{uuid.uuid4().hex[:6]}"
     settled(broker, topic, 3000)
     text = broker.cli("shards", topic)
@@ -124,8 +125,8 @@ def test_cli_shows_shards_and_inspects_files(broker):
     assert "offset" in text
 
 
-def test_archive_away_and_back(broker):
-    broker = broker(**{"log.tail.memory": 1 << 20})
+def test_archive_away_and_back(new_broker):
+    broker = new_broker(**{"log.tail.memory": 1 << 20})
     topic = f"away-{uuid.uuid4().hex[:6]}"
     content = settled(broker, topic, 4000)
     hidden = broker.archive + ".hidden"

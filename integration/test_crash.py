@@ -11,8 +11,8 @@ from harness import kcat
 from test_python_clients import consume, create
 
 
-def test_acknowledged_records_survive_kills_under_load(broker):
-    broker = broker(log_segment_bytes=4 << 20)
+def test_acknowledged_records_survive_kills_under_load(new_broker):
+    broker = new_broker(log_segment_bytes=4 << 20)
     topic = create(broker, f"crash-{uuid.uuid4().hex[:6]}", 3)
     acknowledged = {p: {} for p in range(3)}  # partition → offset → digest
     lock = threading.Lock()
@@ -67,8 +67,8 @@ def test_acknowledged_records_survive_kills_under_load(broker):
         assert sorted(seen[partition]) == list(range(len(seen[partition])))
 
 
-def test_a_second_start_finds_everything_without_help(broker):
-    broker = broker()
+def test_a_second_start_finds_everything_without_help(new_broker):
+    broker = new_broker()
     kcat(broker, "-t", "kept", "-P", stdin="one\ntwo\n")
     broker.kill()
     broker.start()

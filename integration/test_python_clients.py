@@ -21,7 +21,8 @@ def admin(broker):
 
 def create(broker, topic, partitions=1, **config):
     settings = {k.replace("_", "."): str(v) for k, v in config.items()}
-    for future in admin(broker).create_topics([NewTopic(topic, partitions, 1, config=settings)]).values():
+    client = admin(broker)  # futures of a client that is gone fail
+    for future in client.create_topics([NewTopic(topic, partitions, 1, config=settings)]).values():
         future.result(20)
     return topic
 
@@ -165,7 +166,8 @@ def test_cooperative_group(shared_broker):
     second.close()
 
 
-def test_commits_survive_a_restart(broker):
+def test_commits_survive_a_restart(new_broker):
+    broker = new_broker()
     topic = create(broker, fresh("commits"), 1)
     produce(broker, topic, [str(i).encode() for i in range(100)])
     group = fresh("group")

@@ -14,14 +14,15 @@ using Serve = Task<Result<Reply>> (*)(Context, wire::ParsedRequest);
 
 template <class Message, Task<typename Message::Response> (*handler)(Context, Message)>
 Task<Result<Reply>> serve(Context context, wire::ParsedRequest parsed) {
-  auto message = CO_TRY(wire::decode<Message>(parsed.body, parsed.header.version));
+  auto message = CO_TRY(wire::decode<Message>(parsed.body, parsed.header.version, wire::Decoder::Rest::kIgnored));
   parsed.body = {};  // a long wait holds only what the handler kept
   auto response = co_await handler(std::move(context), std::move(message));
   co_return Reply{wire::encode_response(response, parsed.header.version, parsed.header.correlation_id)};
 }
 
 Task<Result<Reply>> serve_produce(Context context, wire::ParsedRequest parsed) {
-  auto message = CO_TRY(wire::decode<wire::ProduceRequest>(parsed.body, parsed.header.version));
+  auto message =
+      CO_TRY(wire::decode<wire::ProduceRequest>(parsed.body, parsed.header.version, wire::Decoder::Rest::kIgnored));
   parsed.body = {};
   auto reply = co_await produce(std::move(context), std::move(message));
   if (!reply.response) co_return Reply{{}, reply.failed};

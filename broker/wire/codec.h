@@ -25,11 +25,13 @@ concept ApiMessage = Described<T> && requires { T::api; };
 template <class T>
 concept DataMessage = Described<T> && requires { T::versions; };
 
-// The body of a request or response, after its header. Malformed names the field.
+// The body of a request or response, after its header. Malformed names the field. Bytes after the message are refused
+// unless `rest` ignores them, as Kafka's broker does with requests: librdkafka 2.16 leaves three behind an all-topics
+// Metadata of a flexible version.
 template <ApiMessage T>
-Result<T> decode(const Buffer& body, Version version) {
+Result<T> decode(const Buffer& body, Version version, Decoder::Rest rest = Decoder::Rest::kRefused) {
   const ApiRow& api = row_of(T::api);
-  auto decoded = Decoder(body, version, api.is_flexible(version)).message<T>();
+  auto decoded = Decoder(body, version, api.is_flexible(version)).message<T>(rest);
   if (!decoded) decoded.error().context.insert(0, std::string(api.name) + " v" + std::to_string(version) + ": ");
   return decoded;
 }
