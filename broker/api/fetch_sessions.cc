@@ -1,6 +1,7 @@
 #include "broker/api/fetch_sessions.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -22,10 +23,6 @@ std::vector<FetchPartition> partitions_of(const wire::FetchRequest& request, boo
   return out;
 }
 
-bool same(const FetchPartition& a, const FetchPartition& b) {
-  return a.partition == b.partition && (a.by_id ? a.topic_id == b.topic_id : a.topic == b.topic);
-}
-
 // After the largest epoch comes 1: 0 would open a new session.
 std::int32_t next_epoch(std::int32_t epoch) {
   return epoch == std::numeric_limits<std::int32_t>::max() ? 1 : epoch + 1;
@@ -40,6 +37,39 @@ void append(wire::FetchResponse& response, const FetchPartition& wanted, wire::F
 }
 
 }  // namespace
+
+std::size_t FetchSessions::HashName::operator()(const Name& name) const {
+  auto topic = std::hash<TopicName>{}(name.topic);
+  return topic * 31 + std::hash<PartitionKey>{}({name.topic_id, name.partition});
+}
+
+void FetchSessions::Session::add(FetchPartition partition) {
+  Name name{partition.topic, partition.topic_id, partition.partition};
+  auto known = places.find(name);
+  if (known != places.end()) {
+    known->second->partition = std::move(partition);
+    return;
+  }
+  partitions.push_back({std::move(partition), kNoOffset, kNoOffset});
+  places.emplace(std::move(name), std::prev(partitions.end()));
+}
+
+void FetchSessions::Session::forget(const Name& name) {
+  auto known = places.find(name);
+  if (known == places.end()) return;
+  partitions.erase(known->second);
+  places.erase(known);
+}
+
+FetchSessions::Remembered* FetchSessions::Session::find(const Name& name) {
+  auto known = places.find(name);
+  return known == places.end() ? nullptr : &*known->second;
+}
+
+void FetchSessions::Session::move_to_the_end(const Name& name) {
+  auto known = places.find(name);
+  if (known != places.end()) partitions.splice(partitions.end(), partitions, known->second);
+}
 
 FetchSessions::FetchSessions(std::size_t slots, std::int32_t first_id, std::int32_t step)
     : slots_(slots), next_id_(first_id), step_(step) {}
@@ -78,7 +108,7 @@ FetchSessions::Begun FetchSessions::begin(const wire::FetchRequest& request, wir
     if (auto* session = open(begun.partitions.size(), now)) {
       session->used = now;
       session->by_id = by_id;
-      for (const auto& partition : begun.partitions) session->partitions.push_back({partition, kNoOffset, kNoOffset});
+      for (const auto& partition : begun.partitions) session->add(partition);
       begun.session_id = session->id;
     }
     return begun;
@@ -91,20 +121,9 @@ FetchSessions::Begun FetchSessions::begin(const wire::FetchRequest& request, wir
   session.epoch = next_epoch(session.epoch);
   session.used = now;
   for (const auto& topic : request.forgotten_topics_data) {
-    for (auto partition : topic.partitions) {
-      FetchPartition gone{by_id, topic.topic, topic.topic_id, partition, Offset(0), kNoEpoch, 0};
-      session.partitions.remove_if([&](const auto& entry) { return same(entry.partition, gone); });
-    }
+    for (auto partition : topic.partitions) session.forget({topic.topic, topic.topic_id, partition});
   }
-  for (auto& partition : partitions_of(request, by_id)) {
-    auto known = std::find_if(session.partitions.begin(), session.partitions.end(),
-                              [&](const auto& entry) { return same(entry.partition, partition); });
-    if (known != session.partitions.end()) {
-      known->partition = std::move(partition);
-    } else {
-      session.partitions.push_back({std::move(partition), kNoOffset, kNoOffset});
-    }
-  }
+  for (auto& partition : partitions_of(request, by_id)) session.add(std::move(partition));
   begun.session_id = session.id;
   begun.incremental = true;
   for (const auto& entry : session.partitions) begun.partitions.push_back(entry.partition);
@@ -118,25 +137,23 @@ wire::FetchResponse FetchSessions::finish(const Begun& begun, std::vector<FetchP
   // The session may have been evicted meanwhile: the client learns it with its next fetch.
   auto found = begun.session_id == 0 ? sessions_.end() : sessions_.find(begun.session_id);
   auto* session = found == sessions_.end() ? nullptr : &found->second;
-  std::list<Remembered> served;
+  std::vector<Name> served;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     auto& answer = answers[i];
     bool has_data = !answer.records.empty();
     bool news = has_data || !answer.error_code.ok() || answer.preferred_read_replica.value() >= 0;
-    if (session != nullptr) {
-      auto entry = std::find_if(session->partitions.begin(), session->partitions.end(),
-                                [&](const auto& e) { return same(e.partition, wanted[i]); });
-      if (entry != session->partitions.end()) {
-        news |= entry->high_watermark != answer.high_watermark || entry->log_start != answer.log_start_offset;
-        // After an error what the client knows is sent again, whatever it is.
-        entry->high_watermark = answer.error_code.ok() ? answer.high_watermark : kNoOffset;
-        entry->log_start = answer.log_start_offset;
-        if (has_data) served.splice(served.end(), session->partitions, entry);
-      }
+    Name name{wanted[i].topic, wanted[i].topic_id, wanted[i].partition};
+    if (auto* entry = session == nullptr ? nullptr : session->find(name)) {
+      news |= entry->high_watermark != answer.high_watermark || entry->log_start != answer.log_start_offset;
+      // After an error what the client knows is sent again, whatever it is.
+      entry->high_watermark = answer.error_code.ok() ? answer.high_watermark : kNoOffset;
+      entry->log_start = answer.log_start_offset;
+      if (has_data) served.push_back(std::move(name));
     }
     if (!begun.incremental || news) append(response, wanted[i], std::move(answer));
   }
-  if (session != nullptr) session->partitions.splice(session->partitions.end(), served);
+  // Their order among themselves stays: whoever was served first is served first of these.
+  for (const auto& name : served) session->move_to_the_end(name);
   return response;
 }
 

@@ -54,12 +54,28 @@ class FetchSessions {
     Offset high_watermark = kNoOffset;
     Offset log_start = kNoOffset;
   };
+  // Of a session all partitions have a name, or all an id.
+  struct Name {
+    TopicName topic;
+    TopicId topic_id;
+    PartitionId partition;
+    friend bool operator==(const Name&, const Name&) = default;
+  };
+  struct HashName {
+    std::size_t operator()(const Name& name) const;
+  };
   struct Session {
     std::int32_t id = 0;
     std::int32_t epoch = 1;  // that the next fetch must carry
     bool by_id = false;
     Instant used;
     std::list<Remembered> partitions;  // in the order in which they are served next
+    std::unordered_map<Name, std::list<Remembered>::iterator, HashName> places;
+
+    void add(FetchPartition partition);  // or replaces what was asked of it before
+    void forget(const Name& name);
+    Remembered* find(const Name& name);
+    void move_to_the_end(const Name& name);
   };
   Session* open(std::size_t partitions, Instant now);
 
