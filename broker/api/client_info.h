@@ -4,6 +4,7 @@
 #include "broker/prefetch/hint.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,13 @@ struct ClientInfo {
   std::string software_version;
   std::string rack;        // from Fetch v11+
   std::string group_hint;  // the group whose coordinator was asked for on this connection, if any
+
+  // Archived data that a fetch of this connection asked for and did not get before its own deadline: the wait goes on.
+  struct ColdWait {
+    Offset offset;
+    Instant since;
+  };
+  std::map<PartitionKey, ColdWait> cold_waits;
 
   // The same, as it stands in the access log: made once, and again when the client says something else.
   prefetch::ClientPtr describe();

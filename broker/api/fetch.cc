@@ -125,9 +125,9 @@ Task<void> note_on_core(const Fetch& fetch, CoreItems& group) {
     auto partition = here.partitions.find(item->key);
     if (!partition || item->read.error) continue;
     if (item->was_cold) item->waited = now - item->cold_since;
-    if (item->read.batches.empty() && !item->read.loading) continue;
+    if (item->read.batches.empty()) continue;
     bool cold = item->read.tiers.memory + item->read.tiers.archive > 0;
-    if (!item->read.batches.empty()) here.reads.note(item->read.tiers, cold, item->waited);
+    here.reads.note(item->read.tiers, cold, item->waited);
     here.prefetcher.on_access(access_of(fetch, *item, *partition));
   }
   co_return;
@@ -271,6 +271,11 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
       item.error = Error{ErrorCode::kUnknownTopicOrPartition, {}};
       continue;
     }
+    auto waiting = context.client->cold_waits.find(item.key);
+    if (waiting != context.client->cold_waits.end() && waiting->second.offset == item.wanted.fetch_offset) {
+      item.was_cold = true;
+      item.cold_since = waiting->second.since;
+    }
     auto core = services.owner(item.key);
     auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.core == core; });
     if (group == groups.end()) group = groups.insert(group, CoreItems{core, {}, nullptr, 0});
@@ -297,6 +302,15 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
     co_await wait_for_news(fetch, groups, fetch.deadline);
   }
   co_await note(fetch, groups, note_on_core);
+
+  for (const auto& item : items) {
+    if (!item.was_cold) continue;
+    if (item.read.batches.empty() && item.read.loading) {
+      context.client->cold_waits[item.key] = {item.wanted.fetch_offset, item.cold_since};
+    } else {
+      context.client->cold_waits.erase(item.key);
+    }
+  }
 
   std::vector<wire::FetchResponse::Partition> answers;
   answers.reserve(items.size());

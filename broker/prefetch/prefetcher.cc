@@ -89,6 +89,15 @@ void Prefetcher::on_access(const AccessEvent& event) {
   if (bounds->mode == PrefetchMode::predict) run_plans(event, seen, now);
 }
 
+void Prefetcher::on_miss(const AccessEvent& event) {
+  auto now = clock_.now();
+  auto seen = tracker_.on_access(event, now);
+  if (seen.ended) close(*seen.ended);
+  if (seen.announce) parts_.feed.add(*seen.announce);
+  auto bounds = parts_.shards.bounds(event.partition);
+  if (bounds && bounds->mode == PrefetchMode::predict) run_plans(event, seen, now);
+}
+
 void Prefetcher::read_ahead(const AccessEvent& event, const ReaderTracker::Seen& seen, const PartitionBounds& bounds,
                             Instant now) {
   if (!event.cold() || event.asked >= bounds.archived_end || event.last < event.asked) return;

@@ -60,6 +60,9 @@ class Prefetcher final : public cache::OutcomeSink {
 
   // A fetch was answered: names the reader, logs the read, moves its window, fires triggers. Within 100 µs, no waiting.
   void on_access(const AccessEvent& event);
+  // A fetch found nothing of the partition in memory and waits for the archive: fires triggers at once, since what they
+  // name is wanted next. Its answer comes to `on_access` later, and only that is logged.
+  void on_miss(const AccessEvent& event);
   // The connection is gone: its readers end, what was to be loaded for them alone is no longer wanted.
   void on_disconnect(ConnectionId connection);
   // A group event; to be told to every core, since the partitions it names may live on any. It is not logged here: the

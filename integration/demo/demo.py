@@ -40,7 +40,7 @@ class Demo:
     def __init__(self, broker, megabytes):
         self.broker = broker
         self.records = megabytes * MIB // RECORD // PARTITIONS  # a partition
-        self.admin = AdminClient({"bootstrap.servers": broker.address})
+        self.admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
 
     def create(self, topic, partitions):
         config = {"segment.bytes": str(8 * MIB), "local.retention.ms": "1", "prefetch.mode": "off"}
@@ -49,7 +49,7 @@ class Demo:
 
     def write(self, topic, partitions, records):
         producer = confluent_kafka.Producer(
-            {"bootstrap.servers": self.broker.address, "linger.ms": 20, "batch.size": 256 * 1024, "queue.buffering.max.kbytes": 65536}
+            {"bootstrap.servers": self.broker.address, "linger.ms": 20, "batch.size": 256 * 1024, "queue.buffering.max.kbytes": 65536, "log_level": 0}
         )
         noise = os.urandom(RECORD * 64)
         for i in range(records):
@@ -68,6 +68,10 @@ class Demo:
         rows = self.broker.json(f"/api/shards?topic={topic}")["shards"]
         return len(rows) > 1 and all(r["location"] == "archive" for r in rows if r["state"] != "open")
 
+    @property
+    def topic_id(self):
+        return self.broker.json(f"/api/shards?topic={TOPIC}")["topic_id"]
+
     def mode(self, mode):
         resource = ConfigResource(
             ResourceType.TOPIC, TOPIC, incremental_configs=[ConfigEntry("prefetch.mode", mode, incremental_operation=AlterConfigOpType.SET)]
@@ -77,7 +81,7 @@ class Demo:
     def scan_other(self):
         """Reads enough of another topic to leave nothing of the job in the cache."""
         consumer = confluent_kafka.Consumer(
-            {"bootstrap.servers": self.broker.address, "group.id": "scan", "client.id": "scan", "enable.auto.commit": False}
+            {"bootstrap.servers": self.broker.address, "group.id": "scan", "client.id": "scan", "enable.auto.commit": False, "log_level": 0}
         )
         consumer.assign([confluent_kafka.TopicPartition(OTHER, p, 0) for p in range(2)])
         wanted = self.broker.cache * 2
@@ -90,7 +94,7 @@ class Demo:
     def job(self):
         """One run of the job; seconds it took, and bytes it read."""
         read = [0, 0]
-        started = time.monotonic()
+        times = []  # of the assignments, then of the members' ends
 
         def member(number):
             consumer = confluent_kafka.Consumer(
@@ -107,6 +111,7 @@ class Demo:
             steps = {}  # partition → what is left of its ranges
 
             def assigned(c, partitions):
+                times.append(time.monotonic())
                 for p in partitions:
                     steps[p.partition] = [(int(a * self.records), int(b * self.records)) for a, b in RANGES]
                     p.offset = steps[p.partition][0][0]
@@ -131,6 +136,7 @@ class Demo:
                     else:
                         done.add(partition)
                         consumer.pause([confluent_kafka.TopicPartition(TOPIC, partition)])
+            times.append(time.monotonic())
             consumer.close()
 
         threads = [threading.Thread(target=member, args=(n,)) for n in range(2)]
@@ -138,12 +144,10 @@ class Demo:
             thread.start()
         for thread in threads:
             thread.join()
-        return time.monotonic() - started, sum(read)
+        return times[-1] - times[0], sum(read)
 
     def accesses(self):
-        lines = harness.run(
-            [os.path.join(harness.BUILD, "forelog"), "access-log", "--bootstrap-server", self.broker.address], timeout=60
-        )
+        lines = self.broker.cli("access-log", "--idle", "4", timeout=60)
         return [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
 
     def measure(self, name):
@@ -154,14 +158,16 @@ class Demo:
         after = self.broker.metrics()
         delta = lambda key: sum(v - before.get(k, 0) for k, v in after.items() if k.startswith(key))  # noqa: E731
         waits, first = [], {}
+        topic_id = self.topic_id
         for event in self.accesses():
-            if event.get("type") != "access" or event["wall_ms"] < since or event.get("topic") != TOPIC:
+            access = event.get("access")
+            if access is None or event["wall_ms"] < since or access["topic_id"] != topic_id:
                 continue
-            if event["bytes_memory"] + event["bytes_archive"] == 0:
+            if access["bytes"].get("memory", 0) + access["bytes"].get("archive", 0) == 0:
                 continue
-            wait = event["wait_us"] / 1000
+            wait = access["wait_us"] / 1000
             waits.append(wait)
-            first.setdefault((event["reader"], event["partition"]), wait)
+            first.setdefault((access["reader"], access["partition"]), wait)
         memory, archive = delta('forelog_read_bytes_total{tier="memory"}'), delta('forelog_read_bytes_total{tier="archive"}')
         loaded = delta("forelog_archive_get_bytes_total")
         return {
@@ -210,7 +216,7 @@ def main():
     args = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="forelog-demo-")
     cache = 96 * MIB
-    broker = harness.Broker(folder, **{"cache.memory": cache, "log.tail.memory": 16 * MIB})
+    broker = harness.Broker(folder, **{"cache.memory": cache, "log.tail.memory": 16 * MIB, "group.initial.rebalance.delay.ms": 1000})
     broker.cache = cache
     try:
         # Written without the delay, which is about reading.
@@ -227,11 +233,12 @@ def main():
         broker.start(**{"archive.first.byte.delay.ms": args.delay_ms})
 
         results = []
-        predictor = broker.start_predictor()
+        # A night between two runs is a few seconds here.
+        predictor = broker.start_predictor(**{"session.idle.ms": 3000, "holdout.share": 0})
         for name, mode in (("off", "off"), ("read-ahead", "read-ahead"), ("predictor", "predict")):
             demo.mode(mode)
+            time.sleep(3)
             demo.scan_other()
-            time.sleep(1)
             say(f"running the job, prefetch.mode={mode}")
             results.append(demo.measure(name))
             assert predictor.running(), predictor.log()[-2000:]
