@@ -338,6 +338,11 @@ Task<wire::JoinGroupResponse> Coordinator::join(wire::JoinGroupRequest request, 
   joins_.emplace(id, std::make_shared<Waiting<JoinReply>>(clock_));
   entry->group.join(std::move(event), moment());
   carry_out(entry);
+  // A rebalance may take seconds before the first fetch: whoever can warm what the group will read hears of it now.
+  auto waiting = joins_.find(id);
+  if (waiting != joins_.end() && !waiting->second->reply) {
+    events_.joining(group_id, request.member_id, instance, entry->offsets, client);
+  }
   drop_if_unused(entry);
 
   auto reply = co_await wait(joins_, id, deadline);
