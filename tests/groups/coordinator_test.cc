@@ -244,7 +244,9 @@ TEST_F(CoordinatorTest, AJoinIsToldWhenItBeginsToWait) {
   settings_.initial_rebalance_delay = 3s;
   start();
   ASSERT_EQ(commit(commit_request("t", 1, 42)), 0);
-  lone_member();
+  auto joined = join("");
+  world_.run_for(5s);
+  ASSERT_TRUE(joined.arrived());
   ASSERT_GE(sink_.events.size(), 3U);
   const auto& waiting = sink_.events[1];
   EXPECT_EQ(waiting.kind, prefetch::GroupEventKind::join);
