@@ -141,6 +141,10 @@ demo: build  # the same job with prefetching off, with read-ahead, with the pred
 	@integration/prepare.sh python
 	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/demo/demo.py $(DEMO_ARGUMENTS)
 
+simulate:  # search the simulator's seeds: make simulate SEEDS=1000, or replay one: make simulate SEED=42
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=$(MODE) $(OUT)/tests/simulation_test
+	@tests/simulation/simulate.py $(OUT)/tests/simulation_test
+
 format:  # rewrite the sources in the project's style
 	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
 
