@@ -20,8 +20,7 @@ using admin::HttpResponse;
 constexpr Duration kWarmLife = 10min;
 constexpr Duration kAnswerMax = 10s;
 
-// --- shards
-// -----------------------------------------------------------------------------------------------------------
+// --- shards ----------------------------------------------------------------------------------------------------------
 
 struct ShardRow {
   std::int32_t partition = 0;
@@ -116,8 +115,7 @@ Task<HttpResponse> get_shards(api::Services& services, HttpRequest request) {
   co_return HttpResponse{200, "application/json", to_json(answer)};
 }
 
-// --- plans
-// ------------------------------------------------------------------------------------------------------------
+// --- plans -----------------------------------------------------------------------------------------------------------
 
 Task<void> plans_on_core(api::Services& services, std::int64_t since, std::vector<prefetch::PlanNote>& out) {
   out = services.here().prefetcher.plans_since(since);
@@ -153,8 +151,7 @@ Task<HttpResponse> get_plans(api::Services& services, HttpRequest request) {
   co_return HttpResponse{200, "application/json", "{\"next\":\"" + next + "\",\"plans\":[" + notes + "]}"};
 }
 
-// --- warm
-// -------------------------------------------------------------------------------------------------------------
+// --- warm ------------------------------------------------------------------------------------------------------------
 
 struct Bound {
   std::optional<Offset> offset;

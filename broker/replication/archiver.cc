@@ -111,8 +111,7 @@ Task<Result<void>> Archiver::pass() {
   co_return co_await remove_objects();
 }
 
-// --- the chain record
-// --------------------------------------------------------------------------------------------------
+// --- the chain record ------------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::load_chain() {
   if (loaded_) co_return Result<void>{};
@@ -232,8 +231,7 @@ Task<Result<void>> Archiver::spill_if_full() {
   co_return Result<void>{};
 }
 
-// --- archiving
-// ---------------------------------------------------------------------------------------------------------
+// --- archiving -------------------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::archive_sealed() {
   if (!log_.settings().remote_storage) co_return Result<void>{};
@@ -325,8 +323,7 @@ void Archiver::restore_access(const std::vector<log::ShardDescriptor>& recorded)
   archived_.set_shards(std::move(shards));
 }
 
-// --- retention
-// ---------------------------------------------------------------------------------------------------------
+// --- retention -------------------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::apply_retention() {
   auto decision = decide_retention(log_.chain(), log_.settings(), log_.log_start(), context_.env.clock.wall());
@@ -380,8 +377,7 @@ Task<Result<void>> Archiver::trim_chain(Offset log_start) {
   co_return Result<void>{};
 }
 
-// --- what is left over
-// -------------------------------------------------------------------------------------------------
+// --- what is left over -----------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::remove_objects() {
   while (!garbage_.empty() && !stopping_) {
@@ -435,8 +431,7 @@ bool Archiver::is_orphan(const std::string& key) const {
   return *page_end < newest_end && std::find(page_keys_.begin(), page_keys_.end(), key) == page_keys_.end();
 }
 
-// --- small things
-// ------------------------------------------------------------------------------------------------------
+// --- small things ----------------------------------------------------------------------------------------------------
 
 std::string Archiver::key_of(const log::ShardDescriptor& shard) const {
   return archive::object_key(context_.settings.prefix, {partition_, shard.base, shard.generation});

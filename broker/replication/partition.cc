@@ -92,8 +92,7 @@ void Partition::update(cluster::TopicViewPtr topic, Epoch leader_epoch) {
   }
 }
 
-// --- produce
-// ----------------------------------------------------------------------------------------------------------
+// --- produce ---------------------------------------------------------------------------------------------------------
 
 Result<Appended> Partition::append(Buffer batch, const AppendOptions& options) {
   if (closing_) return fail(closed(key_));
@@ -143,8 +142,7 @@ void Partition::advance_high_watermark() {
   notify_readers();
 }
 
-// --- fetch
-// ------------------------------------------------------------------------------------------------------------
+// --- fetch -----------------------------------------------------------------------------------------------------------
 
 void Partition::subscribe(const std::shared_ptr<Event>& news) {
   if (!news) return;
@@ -255,8 +253,7 @@ void Partition::read_archived(const ReadRequest& request, Offset limit, ReadResu
   result.batches = std::move(read->batches);
 }
 
-// --- look-ups
-// ---------------------------------------------------------------------------------------------------------
+// --- look-ups --------------------------------------------------------------------------------------------------------
 
 Offset Partition::archived_end() const { return archived_.empty() ? log_start() : archived_.end(); }
 
@@ -305,8 +302,7 @@ Task<Result<OffsetAnswer>> Partition::find_max_timestamp() {
   co_return OffsetAnswer{best.timestamp, best.offset, epoch_at(best.offset)};
 }
 
-// --- shards
-// -----------------------------------------------------------------------------------------------------------
+// --- shards ----------------------------------------------------------------------------------------------------------
 
 Task<Result<Offset>> Partition::delete_records(Offset before) {
   Use use(*this);
@@ -330,8 +326,7 @@ Task<Result<std::vector<cache::BlockRange>>> Partition::resolve(prefetch::Offset
   co_return co_await archived_.resolve(from, to, bytes_max, deadline);
 }
 
-// --- life
-// -------------------------------------------------------------------------------------------------------------
+// --- life ------------------------------------------------------------------------------------------------------------
 
 void Partition::tick(Instant now, WallTime wall) {
   if (closing_) return;

@@ -38,8 +38,7 @@ PartitionTable::PartitionTable(Parts parts)
 
 PartitionTable::~PartitionTable() = default;
 
-// --- following the view
-// -----------------------------------------------------------------------------------------------
+// --- following the view ----------------------------------------------------------------------------------------------
 
 Task<void> PartitionTable::start(cluster::ClusterViewPtr view) {
   view_ = view;
@@ -219,8 +218,7 @@ Task<void> PartitionTable::stop() {
   co_await tasks_.join();
 }
 
-// --- look-ups
-// ---------------------------------------------------------------------------------------------------------
+// --- look-ups --------------------------------------------------------------------------------------------------------
 
 Task<Result<PartitionTable::PartitionPtr>> PartitionTable::get(PartitionKey key, Deadline deadline) {
   while (!stopping_) {
