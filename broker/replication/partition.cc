@@ -216,6 +216,8 @@ Task<void> Partition::read_local(ReadRequest request, Offset limit, ReadResult& 
   result.batches = std::move(read->batches);
   result.first = read->start;
   result.end = read->end;
+  // Who asked for more than there is wants to know of the next append.
+  if (result.end >= limit) subscribe(request.news);
   (read->from_memory ? result.tiers.tail : result.tiers.local) = result.size;
   if (const auto* shard = log_->chain().find(read->start)) {
     result.shard = log_->chain().id_of(*shard);
@@ -240,6 +242,7 @@ void Partition::read_archived(const ReadRequest& request, Offset limit, ReadResu
   result.size = read->size();
   result.first = read->start;
   result.end = read->end;
+  if (result.end >= limit) subscribe(request.news);
   result.first_timestamp = read->first_timestamp;
   result.last_timestamp = read->last_timestamp;
   result.shard = read->shard;
