@@ -153,6 +153,17 @@ bench: build  # produce, fetch, CPU, memory, start: this machine's figures
 	@integration/prepare.sh python
 	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/bench/figures.py $(BENCH_ARGUMENTS)
 
+# clang-tidy takes long, so it looks at what differs from BASE; ALL=1 for everything.
+BASE ?= main
+CHANGED = git diff --name-only --diff-filter=d $$(git merge-base $(BASE) HEAD) -- '*.cc'; git ls-files -o --exclude-standard -- '*.cc'
+tidy: deps  # check layers, banned calls and style everywhere, and with clang-tidy what differs from BASE
+	@tests/tidy/tidy.py
+	@$(MAKE) --no-print-directory MODE=debug tidy-sources
+.PHONY: tidy-sources
+tidy-sources: $(GENERATED)
+	@{ $(if $(ALL),git ls-files '*.cc',$(CHANGED)); } | sort -u | \
+	  xargs -r -P$$(nproc) -I{} sh -c 'echo "  tidy    {}" && clang-tidy-19 --quiet {} -- $(filter-out -Werror,$(CXXFLAGS)) 2>/dev/null'
+
 format:  # rewrite the sources in the project's style
 	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
 
