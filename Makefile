@@ -164,6 +164,15 @@ tidy-sources: $(GENERATED)
 	@{ $(if $(ALL),git ls-files '*.cc',$(CHANGED)); } | sort -u | \
 	  xargs -r -P$$(nproc) -I{} sh -c 'echo "  tidy    {}" && clang-tidy-19 --quiet {} -- $(filter-out -Werror,$(CXXFLAGS)) 2>/dev/null'
 
+.PHONY: verify
+verify:  # everything long: all tests under each sanitizer, many seeds, real clients against several cores
+	@$(MAKE) --no-print-directory test MODE=release
+	@$(MAKE) --no-print-directory test MODE=asan
+	@$(MAKE) --no-print-directory test MODE=tsan
+	@$(MAKE) --no-print-directory simulate MODE=release SEEDS=$(or $(SEEDS),2000)
+	@$(MAKE) --no-print-directory integration MODE=release
+	@FORELOG_SETTINGS="reactor.cores=2" $(MAKE) --no-print-directory integration MODE=tsan
+
 format:  # rewrite the sources in the project's style
 	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
 
