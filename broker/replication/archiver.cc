@@ -261,14 +261,19 @@ Task<Result<void>> Archiver::archive_one(log::ShardDescriptor shard) {
   CO_TRY(co_await spill_if_full());
   auto next = record_;
   if (!next.shards.empty() && next.shards.back().end != shard.base) {
-    co_return fail(ErrorCode::kCorruptFile,
-                   shard.text() + " does not follow the archived chain of " + partition_.text());
+    co_return fail(ErrorCode::kCorruptFile, shard.text() + " does not follow the archived chain of " +
+                                                partition_.text() + ", which ends at " +
+                                                std::to_string(next.shards.back().end.value()));
   }
   shard.footer_size = content->size() - shard.size;
   next.shards.push_back(cluster::ChainShard::of(shard));
   next.log_start = std::max(next.log_start, log_.log_start());
   CO_TRY(co_await write_chain(next));
-  CO_TRY(co_await log_.mark_archived(id));
+  auto marked = co_await log_.mark_archived(id);
+  if (!marked) {
+    loaded_ = false;  // the record is ahead of the catalog, which catches up when the chain is loaded again
+    co_return marked;
+  }
   publish();
   ++context_.metrics.archived_shards;
   context_.metrics.archived_bytes.add(content->size());

@@ -113,6 +113,9 @@ Task<Result<void>> write_session(Producer& self, WireClient& client) {
     auto oldest = in_flight.front();
     auto answer = CO_TRY(co_await client.receive<wire::ProduceResponse>(oldest.request, version, trial.patience()));
     in_flight.pop_front();
+    // Sent before a power cut, and arrived after it: it promises nothing any more.
+    if (forgetful && self.power_cuts_known != trial.power_cuts)
+      co_return fail(ErrorCode::kConnectionClosed, model.name());
     const auto& partition = answer.responses.at(0).partition_responses.at(0);
     bool is_first = oldest.index == model.acknowledged;
     if (!partition.error_code.ok() && is_wrong_answer(partition.error_code.code, is_first)) {
