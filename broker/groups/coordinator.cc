@@ -336,13 +336,13 @@ Task<wire::JoinGroupResponse> Coordinator::join(wire::JoinGroupRequest request, 
   auto id = event.request = last_request_;
   event.fresh_member = fresh_member_id(random_, client->client_id, instance);
   joins_.emplace(id, std::make_shared<Waiting<JoinReply>>(clock_));
+  // Told when it comes and not when it is answered: what the group will read is warmed while it waits for its members.
+  // A member without an id is sent away for one first, and counts when it is back.
+  bool comes_back = event.member.value().empty() && event.member_id_required && !instance;
+  MemberClaim claim{.member = event.member, .generation = entry->group.generation(), .instance = instance};
+  if (!comes_back) events_.joining(group_id, claim, entry->offsets, std::move(client));
   entry->group.join(std::move(event), moment());
   carry_out(entry);
-  // A rebalance may take seconds before the first fetch: whoever can warm what the group will read hears of it now.
-  auto waiting = joins_.find(id);
-  if (waiting != joins_.end() && !waiting->second->reply) {
-    events_.joining(group_id, request.member_id, instance, entry->offsets, client);
-  }
   drop_if_unused(entry);
 
   auto reply = co_await wait(joins_, id, deadline);
@@ -360,7 +360,6 @@ Task<wire::JoinGroupResponse> Coordinator::join(wire::JoinGroupRequest request, 
     if (member.instance) to.group_instance_id = member.instance->value();
     to.metadata = member.metadata;
   }
-  if (!reply->error) events_.joined(group_id, *reply, instance, entry->offsets, std::move(client));
   co_return response;
 }
 

@@ -33,19 +33,9 @@ void GroupEvents::add(prefetch::GroupEvent event, const Committed& offsets) {
   sink_.add(event);
 }
 
-void GroupEvents::joining(const GroupId& group, const MemberId& member, const std::optional<InstanceId>& instance,
-                          const Offsets& offsets, ClientPtr client) {
+void GroupEvents::joining(const GroupId& group, const MemberClaim& claim, const Offsets& offsets, ClientPtr client) {
   Committed all;
   for (const auto& [partition, committed] : offsets.all()) all.emplace_back(partition, committed.offset);
-  MemberClaim claim{.member = member, .generation = kNoGeneration, .instance = instance};
-  add(event_of(Kind::join, group, claim, std::move(client)), all);
-}
-
-void GroupEvents::joined(const GroupId& group, const JoinReply& reply, const std::optional<InstanceId>& instance,
-                         const Offsets& offsets, ClientPtr client) {
-  Committed all;
-  for (const auto& [partition, committed] : offsets.all()) all.emplace_back(partition, committed.offset);
-  MemberClaim claim{.member = reply.member, .generation = reply.generation, .instance = instance};
   add(event_of(Kind::join, group, claim, std::move(client)), all);
 }
 

@@ -22,11 +22,8 @@ class GroupEvents {
   explicit GroupEvents(GroupEventSink& sink) : sink_(sink) {}
 
   using ClientPtr = prefetch::ClientPtr;
-  // A member waits for the rebalance: its generation is not known yet.
-  void joining(const GroupId& group, const MemberId& member, const std::optional<InstanceId>& instance,
-               const Offsets& offsets, ClientPtr client);
-  void joined(const GroupId& group, const JoinReply& reply, const std::optional<InstanceId>& instance,
-              const Offsets& offsets, ClientPtr client);
+  // A member asks to join: `claim` has the generation before, with all offsets that the group has committed.
+  void joining(const GroupId& group, const MemberClaim& claim, const Offsets& offsets, ClientPtr client);
   // With the committed offset of each partition assigned, where reading will start.
   void synced(const GroupId& group, const MemberClaim& claim, const SyncReply& reply, const Offsets& offsets,
               ClientPtr client);
