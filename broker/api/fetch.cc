@@ -19,8 +19,6 @@ namespace {
 
 // Once the first cold block has landed, others of the same load are a moment behind it.
 constexpr Duration kGather = 1ms;
-// A partition that is being opened is waited for, even by who does not want to wait for data.
-constexpr Duration kOpenWait = 1s;
 
 struct Item {
   FetchPartition wanted;
@@ -50,12 +48,22 @@ struct Fetch {
   prefetch::ClientPtr client;
   wire::Version version = 0;
   Deadline deadline;
-  Deadline open_deadline;
   Bytes size_max = 0;
   Bytes size_min = 0;
   std::int32_t wait_max_ms = 0;
   bool read_committed = false;
 };
+
+// A block counts as waited for, or as loaded ahead, at its first use. When a fetch looks again for more, that was at
+// its look before.
+void keep_first_use(const replication::ReadResult& before, replication::ReadResult& read) {
+  if (before.batches.empty() || read.batches.empty()) return;
+  auto waited_for = std::min(before.tiers.archive, read.tiers.memory);
+  read.tiers.archive += waited_for;
+  read.tiers.memory -= waited_for;
+  read.joined = read.joined || before.joined;
+  if (before.cause.is_prefetch()) read.cause = before.cause;
+}
 
 Task<bool> look_on_core(const Fetch& fetch, CoreItems& group, Limits& limits) {
   auto& services = fetch.services;
@@ -66,12 +74,10 @@ Task<bool> look_on_core(const Fetch& fetch, CoreItems& group, Limits& limits) {
   for (auto* item : group.items) {
     auto partition = here.partitions.find(item->key);
     if (!partition) {
-      auto opened = co_await here.partitions.get(item->key, fetch.open_deadline);
+      auto opened = co_await here.partitions.get(item->key, fetch.deadline);
       if (!opened) {
         item->read = {};
         item->read.error = opened.error();
-        // Not the broken disk that a timeout would be taken for.
-        if (item->read.error->code == ErrorCode::kTimeout) item->read.error->code = ErrorCode::kNotLeader;
         continue;
       }
       partition = *std::move(opened);
@@ -83,7 +89,9 @@ Task<bool> look_on_core(const Fetch& fetch, CoreItems& group, Limits& limits) {
     request.read_committed = fetch.read_committed;
     request.leader_epoch = item->wanted.leader_epoch;
     request.news = group.news;
-    item->read = co_await partition->read(std::move(request));
+    auto read = co_await partition->read(std::move(request));
+    keep_first_use(item->read, read);
+    item->read = std::move(read);
     if (item->read.size > 0) limits.none_yet = false;
     limits.left -= item->read.size;
     if (item->read.loading && !item->was_cold && item->read.size == 0) {
@@ -144,7 +152,7 @@ Task<void> note_misses_on_core(const Fetch& fetch, CoreItems& group) {
   for (auto* item : group.items) {
     auto partition = here.partitions.find(item->key);
     if (!partition || !item->was_cold || !item->read.batches.empty()) continue;
-    here.prefetcher.on_access(access_of(fetch, *item, *partition));
+    here.prefetcher.on_miss(access_of(fetch, *item, *partition));
   }
   co_return;
 }
@@ -154,7 +162,6 @@ struct Outcome {
   bool error = false;
   bool loading = false;
   bool waited = false;  // for the archive
-  bool more = false;    // than one read returns: no append need come before the next fetch
 };
 
 Outcome sum_up(const std::vector<Item>& items) {
@@ -164,7 +171,6 @@ Outcome sum_up(const std::vector<Item>& items) {
     out.error |= item.error.has_value() || item.read.error.has_value();
     out.loading |= item.read.loading;
     out.waited |= item.was_cold;
-    out.more |= item.read.size > 0 && !item.read.loading && item.read.end < item.read.high_watermark;
   }
   return out;
 }
@@ -255,13 +261,11 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
               context.client->describe(),
               context.version,
               {},
-              {},
               0,
               0,
               request.max_wait_ms,
               request.isolation_level == 1};
   fetch.deadline = context.received + std::chrono::milliseconds(std::max(request.max_wait_ms, 0));
-  fetch.open_deadline = std::max(fetch.deadline, context.received + kOpenWait);
   fetch.size_max = std::clamp<Bytes>(request.max_bytes, 0, services.service.fetch_size_max);
   fetch.size_min = std::min<Bytes>(std::max(request.min_bytes, 0), fetch.size_max);
 
@@ -301,7 +305,7 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
       co_await note(fetch, groups, note_misses_on_core);
     }
     auto now = clock.now();
-    bool enough = sum.size >= fetch.size_min || sum.more || sum.error || items.empty() || now >= fetch.deadline;
+    bool enough = sum.size >= fetch.size_min || sum.error || items.empty() || now >= fetch.deadline;
     if (enough && sum.waited && sum.loading && sum.size > 0 && !gathered && now < fetch.deadline) {
       gathered = true;
       co_await sleep_until(clock, std::min(fetch.deadline, now + kGather));

@@ -19,7 +19,6 @@ class ProducerIds;
 }  // namespace forelog::cluster
 namespace forelog::groups {
 class Coordinator;
-class GroupEventSink;
 struct GroupSettings;
 }  // namespace forelog::groups
 namespace forelog::prefetch {
@@ -41,7 +40,6 @@ struct CoreServices {
   MetricsRegistry& metrics;
   replication::PartitionTable& partitions;
   groups::Coordinator& groups;
-  groups::GroupEventSink& group_events;
   prefetch::AccessFeed& accesses;
   prefetch::Prefetcher& prefetcher;
   FetchSessions& fetch_sessions;  // of the connections of this core
