@@ -110,6 +110,7 @@ struct FollowPlan {
   PartitionKey partition;
   Bytes ahead = 0;
   std::optional<Offset> until;  // exclusive; none: the end of the archived log
+  Offset from{0};               // a reader before it has not come to this yet
 };
 struct ChainStep {
   Hint hint;

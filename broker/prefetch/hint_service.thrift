@@ -73,6 +73,7 @@ struct FollowPlan {
   3: i32 partition,
   4: i64 ahead_bytes,
   5: i64 until_offset = -1,
+  6: i64 from_offset = 0,           // a reader before it is not meant yet
 }
 
 struct ChainStep {

@@ -67,6 +67,7 @@ class Conversion {
   FollowPlan follow(const thrift::FollowPlan& in) {
     FollowPlan out{reader_class(in.reader), partition(in.topic_id, in.partition), in.ahead_bytes, std::nullopt};
     if (in.until_offset != -1) out.until = Offset{in.until_offset};
+    out.from = Offset{in.from_offset};
     return out;
   }
   ChainPlan chain(const thrift::ChainPlan& in) {

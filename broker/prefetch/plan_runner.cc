@@ -18,6 +18,7 @@ constexpr std::size_t kSignalsMax = 8192;
 constexpr std::size_t kFollowsMax = 64;        // of one partition: each is looked at with every read
 constexpr std::size_t kTriggersSeenMax = 256;  // of one read
 constexpr std::size_t kReadersMax = 1024;      // of one follow
+constexpr double kSureScore = 0.5;             // from here on a follow is believed to know where its reader stops
 constexpr double kGroupConfidence = 0.5;       // from here on a candidate group counts as the reader's
 constexpr Offset kEndOfLog{std::numeric_limits<std::int64_t>::max()};
 
@@ -194,14 +195,19 @@ std::optional<LoadRequest> PlanRunner::follow(Held& held, const ReaderStep& step
   const auto& plan = std::get<FollowPlan>(held.plan.body);
   auto position = std::max(step.touched.to, step.touched.from);
   auto end = plan.until.value_or(kEndOfLog);
-  if (position >= end) return std::nullopt;
+  if (position >= end || position < plan.from) return std::nullopt;
+  // A read that found nothing tells nothing of how large records are.
+  if (step.bytes > 0) {
+    auto offsets = std::max<std::int64_t>(1, step.touched.to - step.touched.from);
+    held.bytes_per_offset = std::max(1.0, static_cast<double>(step.bytes) / static_cast<double>(offsets));
+  }
+  if (held.bytes_per_offset == 0) return std::nullopt;
+  auto bytes_per_offset = held.bytes_per_offset;
   if (held.named_until.size() >= kReadersMax && !held.named_until.contains(step.reader))
     held.named_until.erase(held.named_until.begin());
   auto [named, is_first] = held.named_until.try_emplace(step.reader, position);
   auto from = std::max(named->second, position);
 
-  auto offsets = std::max<std::int64_t>(1, step.touched.to - step.touched.from);
-  double bytes_per_offset = std::max(1.0, static_cast<double>(step.bytes) / static_cast<double>(offsets));
   auto ahead = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(plan.ahead) / bytes_per_offset));
   auto goal = end - position < ahead ? end : position + ahead;
   auto bytes = static_cast<Bytes>(static_cast<double>(goal - from) * bytes_per_offset);
@@ -216,6 +222,19 @@ std::optional<LoadRequest> PlanRunner::follow(Held& held, const ReaderStep& step
   auto load = request(held, hint, needed_by);
   load.reader = step.reader;
   return load;
+}
+
+std::optional<Offset> PlanRunner::end_of(const ReaderStep& step) const {
+  auto there = follows_.find(step.partition);
+  if (there == follows_.end()) return std::nullopt;
+  std::optional<Offset> end;
+  for (auto id : there->second) {
+    const auto& held = plans_.at(id);
+    const auto& plan = std::get<FollowPlan>(held.plan.body);
+    bool on_its_way = plan.until && step.touched.from >= plan.from && step.touched.from < *plan.until;
+    if (on_its_way && held.plan.score >= kSureScore && matches(plan.reader, step)) end = std::max(end, plan.until);
+  }
+  return end;
 }
 
 void PlanRunner::fire(Held& held, const ReaderStep& step, Instant now, std::vector<LoadRequest>& out) {

@@ -60,6 +60,8 @@ class PlanRunner {
   PlanAnswer offer(Plan plan, Instant now, WallTime wall);
 
   std::vector<LoadRequest> on_reader(const ReaderStep& step, Instant now);
+  // Where a plan that is fairly sure says that this reader will stop.
+  std::optional<Offset> end_of(const ReaderStep& step) const;
   void on_reader_closed(ReaderId reader);
   // Signals 1 and 2: committed offsets of a group that forms, reads or sets them back; ListOffsets by time.
   std::vector<LoadRequest> on_group(const GroupEvent& event, Instant now);
@@ -81,6 +83,7 @@ class PlanRunner {
     std::int32_t fires_left = 0;             // of a chain
     std::set<ReaderId> fired_for;            // … each reader once
     std::map<ReaderId, Offset> named_until;  // of a follow
+    double bytes_per_offset = 0;             // … as its readers last showed
     std::size_t loads_waiting = 0;           // in `due_`
     Instant expires;
   };

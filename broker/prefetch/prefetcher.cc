@@ -23,6 +23,30 @@ bool waited_for_load(WaitCause cause) {
   return cause == WaitCause::archive || cause == WaitCause::joined || cause == WaitCause::tier;
 }
 
+// A read as plans see it: they name people as the access log names them to the predictor.
+class Step {
+ public:
+  Step(const AccessEvent& event, const ReaderTracker::Seen& seen, const IdentityMask& mask)
+      : principal_(mask.name(event.client->principal)),
+        stem_(mask.name(client_stem(event.client->client_id))),
+        step_{seen.reader,        principal_,      stem_,
+              seen.groups,        event.partition, {event.asked, std::max(event.last, event.asked) + 1},
+              event.bytes.total()} {
+    if (!mask.hides()) return;
+    hidden_ = *seen.groups;
+    for (auto& candidate : hidden_) candidate.group = GroupId{mask.name(candidate.group.value())};
+    step_.groups = &hidden_;
+  }
+  Step(const Step&) = delete;
+  Step& operator=(const Step&) = delete;
+  const ReaderStep& get() const { return step_; }
+
+ private:
+  std::string principal_, stem_;
+  std::vector<GroupCandidate> hidden_;
+  ReaderStep step_;
+};
+
 PlanRunnerSettings runner_settings(const PrefetchSettings& s) {
   return {static_cast<std::size_t>(s.plans_max), s.plan_life_max, s.signal_bytes};
 }
@@ -85,8 +109,13 @@ void Prefetcher::on_access(const AccessEvent& event) {
   }
   auto bounds = parts_.shards.bounds(event.partition);
   if (!bounds || bounds->mode == PrefetchMode::off || event.last == kNoOffset) return;
-  read_ahead(event, seen, *bounds, now);
-  if (bounds->mode == PrefetchMode::predict) run_plans(event, seen, now);
+  bool planned = bounds->mode == PrefetchMode::predict && runner_.plans() > 0;
+  if (!planned) return read_ahead(event, seen, *bounds, bounds->archived_end, now);
+  Step step(event, seen, parts_.feed.mask());
+  // Windows stop where a plan knows that the reader will.
+  auto end = runner_.end_of(step.get()).value_or(bounds->archived_end);
+  read_ahead(event, seen, *bounds, std::min(end, bounds->archived_end), now);
+  run_plans(step.get(), seen, now);
 }
 
 void Prefetcher::on_miss(const AccessEvent& event) {
@@ -95,15 +124,17 @@ void Prefetcher::on_miss(const AccessEvent& event) {
   if (seen.ended) close(*seen.ended);
   if (seen.announce) parts_.feed.add(*seen.announce);
   auto bounds = parts_.shards.bounds(event.partition);
-  if (bounds && bounds->mode == PrefetchMode::predict) run_plans(event, seen, now);
+  if (!bounds || bounds->mode != PrefetchMode::predict || runner_.plans() == 0) return;
+  Step step(event, seen, parts_.feed.mask());
+  run_plans(step.get(), seen, now);
 }
 
 void Prefetcher::read_ahead(const AccessEvent& event, const ReaderTracker::Seen& seen, const PartitionBounds& bounds,
-                            Instant now) {
+                            Offset end, Instant now) {
   if (!event.cold() || event.asked >= bounds.archived_end || event.last < event.asked) return;
   SeenRead read{event.asked.value(), event.last.value() + 1, event.bytes.total(),
                 waited_for_load(event.wait_cause) ? event.wait : Duration{}};
-  for (const auto& ahead : read_aheads_.on_read(seen.stream, read, now, latency_.high(), bounds.archived_end.value())) {
+  for (const auto& ahead : read_aheads_.on_read(seen.stream, read, now, latency_.high(), end.value())) {
     LoadRequest request;
     request.partition = event.partition;
     request.range = OffsetRange{Offset{ahead.from}, Offset{ahead.to}};
@@ -119,21 +150,7 @@ void Prefetcher::read_ahead(const AccessEvent& event, const ReaderTracker::Seen&
   }
 }
 
-void Prefetcher::run_plans(const AccessEvent& event, const ReaderTracker::Seen& seen, Instant now) {
-  if (runner_.plans() == 0) return;
-  // Plans name people as the access log names them to the predictor.
-  const auto& mask = parts_.feed.mask();
-  auto principal = mask.name(event.client->principal);
-  auto stem = mask.name(client_stem(event.client->client_id));
-  std::vector<GroupCandidate> hidden;
-  ReaderStep step{seen.reader,        principal, stem, seen.groups, event.partition, {event.asked, event.last + 1},
-                  event.bytes.total()};
-  if (mask.hides()) {
-    hidden = *seen.groups;
-    for (auto& candidate : hidden) candidate.group = GroupId{mask.name(candidate.group.value())};
-    step.groups = &hidden;
-  }
-  if (step.touched.to <= step.touched.from) step.touched.to = step.touched.from + 1;
+void Prefetcher::run_plans(const ReaderStep& step, const ReaderTracker::Seen& seen, Instant now) {
   for (auto& request : runner_.on_reader(step, now)) {
     if (request.reader == seen.reader) streams_[seen.reader] = seen.stream;
     wish(std::move(request));

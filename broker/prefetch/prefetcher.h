@@ -87,9 +87,9 @@ class Prefetcher final : public cache::OutcomeSink {
 
  private:
   bool allows(const PartitionBounds& bounds, Reason reason) const;
-  void read_ahead(const AccessEvent& event, const ReaderTracker::Seen& seen, const PartitionBounds& bounds,
+  void read_ahead(const AccessEvent& event, const ReaderTracker::Seen& seen, const PartitionBounds& bounds, Offset end,
                   Instant now);
-  void run_plans(const AccessEvent& event, const ReaderTracker::Seen& seen, Instant now);
+  void run_plans(const ReaderStep& step, const ReaderTracker::Seen& seen, Instant now);
   void close(ReaderId reader);
   void wish(LoadRequest request);
 

@@ -88,6 +88,32 @@ TEST_F(PlanRunnerTest, FollowKeepsItsDistanceAndStopsAtTheKnownEnd) {
   EXPECT_TRUE(runner.on_reader(read(15'000, 21'000), kNow).empty());
 }
 
+TEST_F(PlanRunnerTest, AFollowWaitsUntilItsReaderComesToIt) {
+  offer(plan(1, FollowPlan{{}, partition(), 8_MiB, Offset{20'000}, Offset{10'000}}));
+  EXPECT_TRUE(runner.on_reader(read(0, 1024), kNow).empty());
+  EXPECT_EQ(ranges(runner.on_reader(read(10'000, 11'024), kNow)), std::vector{offsets(11'024, 11'024 + 8192)});
+}
+
+TEST_F(PlanRunnerTest, AReadThatFoundNothingDoesNotTellHowLargeRecordsAre) {
+  offer(plan(1, FollowPlan{{}, partition(), 8_MiB, Offset{20'000}}));
+  auto missed = read(1024, 1025);
+  missed.bytes = 0;
+  EXPECT_TRUE(runner.on_reader(missed, kNow).empty()) << "how many offsets are 8 MiB?";
+  runner.on_reader(read(0, 1024), kNow);
+  runner.on_reader_closed(ReaderId{1});
+  EXPECT_EQ(ranges(runner.on_reader(missed, kNow)), std::vector{offsets(1025, 1025 + 8192)}) << "1 KiB, as before";
+}
+
+TEST_F(PlanRunnerTest, ASureFollowTellsWhereItsReaderStops) {
+  EXPECT_EQ(runner.end_of(read(0, 10)), std::nullopt);
+  offer(plan(1, FollowPlan{{}, partition(), 8_MiB, Offset{500}}, 0.3));
+  EXPECT_EQ(runner.end_of(read(0, 10)), std::nullopt) << "a guess";
+  offer(plan(2, FollowPlan{{}, partition(), 8_MiB, Offset{500}, Offset{100}}));
+  EXPECT_EQ(runner.end_of(read(0, 10)), std::nullopt) << "not there yet";
+  EXPECT_EQ(runner.end_of(read(100, 110)), Offset{500});
+  EXPECT_EQ(runner.end_of(read(500, 510)), std::nullopt) << "it has gone on";
+}
+
 TEST_F(PlanRunnerTest, FollowMindsEachReaderByItself) {
   offer(plan(1, FollowPlan{{}, partition(), 8_MiB, std::nullopt}));
   EXPECT_EQ(runner.on_reader(read(0, 1024, 1), kNow).size(), 1U);
