@@ -40,13 +40,17 @@ Model::Model(ModelSettings settings)
   if (settings.sessions) {
     SessionsSettings s;
     s.idle = settings.session_idle;
-    generators_.push_back(std::make_unique<Sessions>(s));
+    s.lead = settings.lead;
+    auto sessions = std::make_unique<Sessions>(s);
+    sessions_ = sessions.get();
+    generators_.push_back(std::move(sessions));
   }
   for (const auto& generator : generators_) gate_.introduce(*generator);
 }
 
-// Whether the broker has been told of this already.
+// Whether the broker has been told of this already. What a session proposes for later it proposes once, at each start.
 bool Model::known(const Candidate& candidate, Instant now) {
+  if (candidate.generator == GeneratorId::sessions && (candidate.trigger || candidate.until)) return false;
   const Instant* until = candidate.trigger ? chains_.find(chain_key(candidate))
                          : candidate.until ? follows_.find(follow_key(candidate))
                                            : planned_.find(candidate.place);
@@ -57,6 +61,12 @@ void Model::filter(Instant now, std::vector<Accepted>& out) {
   for (const auto& candidate : candidates_) {
     auto& counts = counts_[static_cast<std::size_t>(candidate.generator)];
     ++counts.proposed;
+    // A job that does what it did twice before is served by its session alone: others would reach past its ends, or so
+    // far ahead that what is wanted next finds no room.
+    bool of_session = candidate.generator == GeneratorId::sessions;
+    bool served = !of_session && settings_.session_plans && sessions_ != nullptr &&
+                  sessions_->knows_the_way(candidate.job, candidate.place.stream);
+    if (served) continue;
     // What is fetched already says nothing of what the next one would be worth.
     if (known(candidate, now)) continue;
     // A chain is judged by the same reads as what is proposed at once; watching it twice would count them twice.
@@ -64,7 +74,7 @@ void Model::filter(Instant now, std::vector<Accepted>& out) {
     auto bytes = candidate.trigger ? Bytes{0} : candidate.blocks * kBlockSize;
     if (!budget_.take(candidate.generator, p, bytes, now)) continue;
     if (candidate.trigger) {
-      chains_.touch(chain_key(candidate)) = now + settings_.chain_life;
+      if (!of_session) chains_.touch(chain_key(candidate)) = now + settings_.chain_life;
     } else if (candidate.until) {
       follows_.touch(follow_key(candidate)) = now + settings_.gate.window;
     } else {

@@ -12,6 +12,8 @@
 
 namespace forelog::predictor {
 
+class Sessions;
+
 struct ModelSettings {
   Duration lead = 300ms;  // from an event to bytes in memory that it made us fetch
   int horizon_leads = 4;  // how many leads ahead streams are rolled out
@@ -20,6 +22,7 @@ struct ModelSettings {
   BudgetSettings budget{};
   Duration session_idle = 60s;
   Duration chain_life = 600s;  // a chain is told to the broker again after this
+  bool session_plans = true;   // somebody runs plans that follow and chain; the offline simulator does not
   bool strided_runs = true, temporal_streams = true, sessions = true;
 };
 
@@ -61,6 +64,7 @@ class Model {
 
   ModelSettings settings_;
   std::vector<std::unique_ptr<Generator>> generators_;
+  Sessions* sessions_ = nullptr;  // one of them
   Gate gate_;
   Budget budget_;
   BoundedMap<Place, Instant> planned_;                   // fetched ahead, until when that counts

@@ -143,6 +143,9 @@ void Observer::on_group(const thrift::RecordHeader& header, const thrift::GroupR
   JobSignature signature{record.principal, std::string(client_stem(record.client_id)), record.group};
   auto job = jobs_.id_of(signature.text());
   auto at = time_of(header);
+  // A group without committed offsets starts where its job decides: as last time, perhaps.
+  if (record.kind == thrift::GroupEventKind::JOIN && record.offsets.empty())
+    out.emplace_back(Announcement{at, job, {}});
   for (const auto& named : record.offsets) {
     auto key = partition_of(named.topic_id, named.partition);
     if (!key || named.offset < 0) continue;

@@ -66,6 +66,7 @@ struct Body {
     value.partition = plan.partition.partition.value();
     value.ahead_bytes = plan.ahead;
     value.until_offset = plan.until ? plan.until->value() : -1;
+    value.from_offset = plan.from.value();
     out.__set_follow(value);
   }
   void operator()(const prefetch::ChainPlan& plan) const {

@@ -28,6 +28,7 @@ prefetch::ReaderClass class_of(JobId job, const Names& jobs) {
   auto signature = JobSignature::parse(jobs.name_of(job));
   out.principal = signature.principal;
   out.client_stem = signature.client_stem;
+  if (!signature.group.empty()) out.group = GroupId{signature.group};
   return out;
 }
 
@@ -90,8 +91,11 @@ std::vector<Outgoing> Planner::plan(const std::vector<Accepted>& accepted, const
       if (!whole) continue;
       auto plan = begin(a, now, wall, now + settings_.follow_life);
       plan.byte_budget = 2 * std::max<Bytes>(size, (*c.until - c.place.block + 1) * kBlockSize);
-      plan.body = prefetch::FollowPlan{
-          .reader = class_of(c.job, jobs), .partition = whole->partition, .ahead = size, .until = whole->offsets.to};
+      plan.body = prefetch::FollowPlan{.reader = class_of(c.job, jobs),
+                                       .partition = whole->partition,
+                                       .ahead = size,
+                                       .until = whole->offsets.to,
+                                       .from = whole->offsets.from};
       out.push_back({blocks.endpoint_of(c.place.stream), std::move(plan)});
     } else {
       if (c.needed_by + settings_.late_max < now) continue;

@@ -57,12 +57,11 @@ struct ReadEvent {
   Answer answer = Answer::miss;
 };
 
-// Somebody is about to read: a group's committed offset was fetched, a member got the partition, or an offset was
-// asked for by time.
+// Somebody is about to read: a group forms, its committed offset was fetched, or it was set back.
 struct Announcement {
   Instant at{};
   JobId job = 0;
-  Place place{};
+  std::optional<Place> place{};  // none: the job begins, wherever it begins
 };
 
 enum class GeneratorId : std::uint8_t { strided_runs, temporal_streams, sessions };

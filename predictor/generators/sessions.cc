@@ -1,11 +1,14 @@
 #include "predictor/generators/sessions.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace forelog::predictor {
 namespace {
 
 constexpr std::int64_t kNear = 2;  // blocks: "the same place"
+constexpr std::int64_t kStep = 4;  // a longer way is a jump
+constexpr std::uint32_t kFormat = 2;
 enum Shape : int { head, follow };
 
 int situation_of(std::uint32_t repeats, Shape shape, bool moved) {
@@ -15,13 +18,27 @@ bool near(std::int64_t a, std::int64_t b) { return std::abs(a - b) <= kNear; }
 
 }  // namespace
 
-Sessions::Part* Sessions::Session::find(StreamId stream) {
-  for (auto& part : parts)
-    if (part.stream == stream) return &part;
+const Sessions::Part* Sessions::Session::find(StreamId stream, std::uint32_t turn) const {
+  for (const auto& part : parts)
+    if (part.stream == stream && part.turn == turn) return &part;
   return nullptr;
 }
-const Sessions::Part* Sessions::Session::find(StreamId stream) const {
-  return const_cast<Session*>(this)->find(stream);
+
+Sessions::Part* Sessions::Session::around(const Place& place) {
+  bool is_newest = true;
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
+    if (part->stream != place.stream) continue;
+    // An older range is over: what comes behind it is another one.
+    auto slack = std::exchange(is_newest, false) ? kStep : 0;
+    if (place.block >= part->first - kNear && place.block <= part->last + slack) return &*part;
+  }
+  return nullptr;
+}
+
+Sessions::Part* Sessions::Session::newest(StreamId stream) {
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part)
+    if (part->stream == stream) return &*part;
+  return nullptr;
 }
 
 double Sessions::prior(int situation) const {
@@ -36,10 +53,12 @@ double Sessions::prior(int situation) const {
 void Sessions::close(Job& job) {
   if (job.now.blocks >= settings_.blocks_min) {
     for (auto& part : job.now.parts) {
-      const auto* old = job.before.find(part.stream);
+      const auto* old = job.before.find(part.stream, part.turn);
       if (old == nullptr) continue;
       part.moved = part.first - old->first;
       part.moved_last = part.last - old->last;
+      // Clients read ahead on their own, so that ends are a little different each time.
+      part.steady = near(part.first, old->first) && 2 * std::abs(part.last - old->last) <= old->last - old->first;
       // A jump is no movement that would go on.
       if (std::abs(part.moved) > old->blocks * 4 + kNear) part.moved = part.moved_last = 0;
     }
@@ -57,54 +76,98 @@ bool Sessions::begins(Job& job, const Place& start, Instant at) const {
   bool still = near(start.block, same->first);
   bool moved = !still && near(start.block, expected_first(*same));
   if (!still && !moved) return false;
+  this->start(job, at, same->after, moved);
+  return true;
+}
+
+// The present session is taken for the old one once more, which was `into` its course when it did what happens `at`.
+void Sessions::start(Job& job, Instant at, Duration into, bool moved) const {
   job.matched = true;
   job.moved = moved;
   job.next = 0;
   job.begun = at;
-  job.into = same->after;
+  job.into = into;
   ++job.repeats;
-  return true;
+}
+
+// Where the reader of the range before is so near its end that the head of `part` should be fetched.
+std::optional<Place> Sessions::trigger_of(const Job& job, const Part& part) const {
+  const auto* before = part.turn == 0 ? nullptr : job.before.find(part.stream, part.turn - 1);
+  if (before == nullptr) return std::nullopt;
+  auto seconds = std::max(to_seconds(before->until - before->after), 1e-3);
+  auto lead_blocks = static_cast<double>(before->blocks) / seconds * to_seconds(settings_.lead);
+  auto first = first_of(job, *before), last = last_of(job, *before);
+  auto way = std::min(std::max(lead_blocks, static_cast<double>(2 * kNear)), static_cast<double>(last - first));
+  return Place{part.stream, last - std::max<std::int64_t>(0, static_cast<std::int64_t>(way))};
 }
 
 void Sessions::propose(Job& job, JobId job_id, Instant now, std::vector<Candidate>& out) const {
   if (!job.matched) return;
   auto repeats = job.repeats - 1;
+  auto firsts = std::ranges::count_if(job.before.parts, [](const Part& part) { return part.turn == 0; });
+  auto share = settings_.heads_blocks / std::max<std::int64_t>(1, firsts);
+  auto head_blocks = std::clamp<std::int64_t>(share, settings_.head_blocks, settings_.head_blocks_max);
   for (; job.next < job.before.parts.size(); ++job.next) {
     const auto& part = job.before.parts[job.next];
     auto turn = std::max(now, job.begun + (part.after - job.into));
     if (turn - now > settings_.early) return;
-    const auto* under_way = job.now.find(part.stream);
-    if (under_way != nullptr && under_way->blocks > settings_.head_blocks) continue;
-    auto first = job.moved ? expected_first(part) : part.first;
-    auto last = job.moved ? part.last + part.moved_last : part.last;
+    const auto* under_way = job.now.find(part.stream, part.turn);
+    if (under_way != nullptr && under_way->blocks > head_blocks) continue;
+    auto first = first_of(job, part), last = last_of(job, part);
     Candidate head_of{.generator = id(),
                       .situation = static_cast<std::uint16_t>(situation_of(repeats, head, job.moved)),
                       .job = job_id,
                       .place = {part.stream, first},
-                      .needed_by = turn};
-    auto count = std::min<std::int64_t>({settings_.head_blocks, part.blocks, last - first + 1});
+                      .needed_by = turn,
+                      .trigger = trigger_of(job, part)};
+    if (const auto* range_before = job.before.find(part.stream, part.turn - 1); head_of.trigger && range_before) {
+      auto way = std::min(settings_.lead, range_before->until - range_before->after);
+      head_of.needed_after = way + std::max(Duration{}, part.after - range_before->until);
+    }
+    auto count = std::min<std::int64_t>({head_blocks, part.blocks, last - first + 1});
     for (std::int64_t i = 0; i < count; ++i, ++head_of.place.block) out.push_back(head_of);
     bool dense = part.blocks * 2 > last - first;  // a follower loads everything on the way
-    if (last - first + 1 > count && dense) {
+    if (dense) {
       auto behind = head_of;
+      behind.trigger.reset();
       behind.situation = static_cast<std::uint16_t>(situation_of(repeats, follow, job.moved));
       behind.place.block = first;
-      behind.blocks = settings_.ahead_blocks;
+      // Where the head is all, it only tells where the reader stops.
+      behind.blocks =
+          static_cast<std::int32_t>(std::clamp<std::int64_t>(last - first + 1 - count, 1, settings_.ahead_blocks));
       behind.until = last;
       out.push_back(behind);
     }
   }
 }
 
+bool Sessions::knows_the_way(JobId job_id, StreamId stream) {
+  const auto* job = jobs_.find(job_id);
+  if (job == nullptr || !job->matched) return false;
+  auto of_stream = [stream](const Part& part) { return part.stream == stream; };
+  auto unsteady = [&](const Part& part) { return of_stream(part) && !part.steady; };
+  return std::ranges::any_of(job->before.parts, of_stream) && std::ranges::none_of(job->before.parts, unsteady);
+}
+
 void Sessions::announce(const Announcement& announcement, std::vector<Candidate>& out) {
   auto* job = jobs_.find(announcement.job);
   if (job == nullptr) return;
-  if (job->now.blocks > 0 && announcement.at - job->last > settings_.idle) close(*job);
+  bool quiet = announcement.at - job->last > settings_.idle;
+  if (job->now.blocks > 0 && quiet) close(*job);
+  // Announced long ago and never come.
+  if (job->matched && job->now.parts.empty() && announcement.at - job->begun > settings_.idle) job->matched = false;
+  if (!announcement.place) {
+    bool begins_anew = job->now.parts.empty() && !job->matched && !job->before.parts.empty();
+    if (!begins_anew) return;
+    start(*job, announcement.at, {}, job->before.parts.front().moved != 0);
+    return propose(*job, announcement.job, announcement.at, out);
+  }
+  const auto& place = *announcement.place;
   // In the middle of a session a rebalance names places too; only a start that fits is one.
-  const auto* now = job->now.find(announcement.place.stream);
+  const auto* now = job->now.find(place.stream);
   bool begun = now != nullptr && now->last > now->first + kNear;
-  if (begun && near(announcement.place.block, now->first)) close(*job);
-  if (job->now.parts.empty() && begins(*job, announcement.place, announcement.at)) {
+  if (begun && near(place.block, now->first)) close(*job);
+  if (job->now.parts.empty() && begins(*job, place, announcement.at)) {
     propose(*job, announcement.job, announcement.at, out);
   }
 }
@@ -112,7 +175,7 @@ void Sessions::announce(const Announcement& announcement, std::vector<Candidate>
 void Sessions::observe(const ReadEvent& event, std::vector<Candidate>& out) {
   if (!event.addressed || event.blocks < 1) return;
   auto& job = jobs_.touch(event.job);
-  auto* part = job.now.find(event.place.stream);
+  auto* part = job.now.around(event.place);
   bool quiet = job.last != Instant{} && event.at - job.last > settings_.idle;
   bool again = part != nullptr && part->last - part->first > 2 * kNear && near(event.place.block, part->first) &&
                part == &job.now.parts.front();
@@ -121,12 +184,22 @@ void Sessions::observe(const ReadEvent& event, std::vector<Candidate>& out) {
   if ((quiet && !announced) || again) close(job), part = nullptr;
   job.last = event.at;
 
-  if (job.now.parts.empty()) job.now.started = event.at;
+  if (job.now.parts.empty()) {
+    job.now.started = event.at;
+    const auto* same = job.before.find(event.place.stream);
+    if (job.matched && same != nullptr) job.begun = event.at, job.into = same->after;
+  }
+  auto* newest = part == nullptr ? job.now.newest(event.place.stream) : part;
+  // Only the end of a real range is a jump to the next one; a reader that hops about has a single part.
+  bool is_range =
+      newest != nullptr && newest->blocks >= settings_.range_min && newest->blocks * 2 > newest->last - newest->first;
+  if (part == nullptr && newest != nullptr && !is_range) part = newest;
   if (part == nullptr) {
     if (job.now.parts.size() >= settings_.parts_max) return;
     // Each partition's first read may be the one that gives the job away.
-    begins(job, event.place, event.at);
+    if (newest == nullptr) begins(job, event.place, event.at);
     job.now.parts.push_back({.stream = event.place.stream,
+                             .turn = newest == nullptr ? 0 : newest->turn + 1,
                              .first = event.place.block,
                              .last = event.place.block,
                              .after = event.at - job.now.started});
@@ -134,6 +207,7 @@ void Sessions::observe(const ReadEvent& event, std::vector<Candidate>& out) {
   }
   part->last = std::max(part->last, event.place.block + event.blocks - 1);
   part->blocks += event.blocks;
+  part->until = event.at - job.now.started;
   job.now.blocks += event.blocks;
   propose(job, event.job, event.at, out);
 }
@@ -150,11 +224,12 @@ void Sessions::save(ByteWriter& out) const {
     out.i64(session.started.time_since_epoch().count()), out.i64(session.blocks);
     out.u32(static_cast<std::uint32_t>(session.parts.size()));
     for (const auto& part : session.parts) {
-      out.u32(part.stream), out.i64(part.first), out.i64(part.last), out.i64(part.blocks), out.i64(part.after.count());
+      out.u32(part.stream), out.u32(part.turn), out.u8(part.steady ? 1 : 0), out.i64(part.until.count());
+      out.i64(part.first), out.i64(part.last), out.i64(part.blocks), out.i64(part.after.count());
       out.i64(part.moved), out.i64(part.moved_last);
     }
   };
-  out.u32(static_cast<std::uint32_t>(jobs_.size()));
+  out.u32(kFormat), out.u32(static_cast<std::uint32_t>(jobs_.size()));
   for (const auto& [id_of_job, job] : jobs_) {
     out.u32(id_of_job), out.i64(job.last.time_since_epoch().count()), out.u32(job.repeats);
     put(job.now), put(job.before);
@@ -169,12 +244,14 @@ bool Sessions::load(ByteReader& in) {
     if (count > settings_.parts_max) in.fail();
     for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
       Part part;
-      part.stream = in.u32(), part.first = in.i64(), part.last = in.i64(), part.blocks = in.i64();
+      part.stream = in.u32(), part.turn = in.u32(), part.steady = in.u8() == 1, part.until = Duration(in.i64());
+      part.first = in.i64(), part.last = in.i64(), part.blocks = in.i64();
       part.after = Duration(in.i64()), part.moved = in.i64(), part.moved_last = in.i64();
       session.parts.push_back(part);
     }
   };
   jobs_.clear();
+  if (in.u32() != kFormat) return false;
   auto count = in.u32();
   for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
     auto id_of_job = in.u32();

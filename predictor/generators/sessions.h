@@ -1,7 +1,8 @@
-// sessions.h: the same job again (part of generator b). One signature's reads from first to last are a session; when
-// the job starts once more, at the place where it started before or as far on as it moved before, the heads of the
-// partitions that it read last time are proposed, each some seconds before its turn, and each of its readers is
-// followed to where it stopped.
+// sessions.h: the same job again (part of generator b). One signature's reads from first to last are a session, in
+// parts: each a range of one partition, read in order. When the job starts once more, at the place where it started
+// before or as far on as it moved before, or its group forms, the heads of the partitions that it read last time are
+// proposed, each some seconds before its turn. Each of its readers is followed to where that range ended; where the job
+// then jumped to another range of the partition, a chain warms its head while the reader is still in the range before.
 //
 // A session ends when the job is quiet for `idle`, or when it reads one of its first places again. Pure; bounded by
 // `jobs_max` × `parts_max`.
@@ -16,8 +17,12 @@ struct SessionsSettings {
   std::size_t jobs_max = 2'000;
   std::size_t parts_max = 512;  // partitions of one session
   Duration idle = 60s;
-  std::int32_t head_blocks = 4;    // of each partition, proposed at the start
-  std::int32_t ahead_blocks = 32;  // how far to follow
+  std::int32_t head_blocks = 4;     // of each partition, proposed at the start, at least,
+  std::int32_t heads_blocks = 256;  // and as many of all together as long as none has more than
+  std::int32_t head_blocks_max = 32;
+  std::int32_t ahead_blocks = 16;  // how far to follow
+  Duration lead = 300ms;           // before its reader gets there the head of the next range is fetched
+  std::int32_t range_min = 8;      // blocks, of a range that a jump ends
   std::int32_t blocks_min = 8;     // a shorter session is no job
   Duration early = 5s;             // how long before its turn a head is proposed
 };
@@ -34,12 +39,18 @@ class Sessions final : public Generator {
   bool load(ByteReader& in) override;
   std::size_t memory_bytes() const override;
 
+  // Whether the job is under way, and read the same ranges of the partition twice before: then what is proposed here is
+  // all that it will want of it.
+  bool knows_the_way(JobId job, StreamId stream);
+
  private:
   struct Part {
     StreamId stream = 0;
+    std::uint32_t turn = 0;            // how many ranges of the partition came before it
     std::int64_t first = 0, last = 0;  // blocks; in order of reading, so `last` is the furthest
     std::int64_t blocks = 0;           // read, in all
-    Duration after{};                  // from the session's start to the first read
+    Duration after{}, until{};         // from the session's start to the first read, and to the last
+    bool steady = false;               // it ended where it did the session before
     std::int64_t moved = 0;            // `first`, against the session before
     std::int64_t moved_last = 0;
   };
@@ -47,8 +58,9 @@ class Sessions final : public Generator {
     std::vector<Part> parts;  // in order of first read
     Instant started;
     std::int64_t blocks = 0;
-    Part* find(StreamId stream);
-    const Part* find(StreamId stream) const;
+    const Part* find(StreamId stream, std::uint32_t turn = 0) const;
+    Part* around(const Place& place);  // the newest range that the place is in or continues
+    Part* newest(StreamId stream);
   };
   struct Job {
     Session now, before;
@@ -64,8 +76,16 @@ class Sessions final : public Generator {
 
   void close(Job& job);
   bool begins(Job& job, const Place& start, Instant at) const;
+  void start(Job& job, Instant at, Duration into, bool moved) const;
   void propose(Job& job, JobId id, Instant now, std::vector<Candidate>& out) const;
+  std::optional<Place> trigger_of(const Job& job, const Part& part) const;
   static std::int64_t expected_first(const Part& part) { return part.first + part.moved; }
+  static std::int64_t first_of(const Job& job, const Part& part) {
+    return job.moved ? expected_first(part) : part.first;
+  }
+  static std::int64_t last_of(const Job& job, const Part& part) {
+    return job.moved ? part.last + part.moved_last : part.last;
+  }
 
   SessionsSettings settings_;
   BoundedMap<JobId, Job> jobs_;

@@ -8,10 +8,17 @@ namespace {
 // Tags tell whose guess a load was: the generator's, or a window of the read-ahead (whose tags never reach these).
 constexpr std::uint64_t kGeneratorTag = ~std::uint64_t{0} - kGenerators;
 
+ModelSettings without_session_plans(ModelSettings settings) {
+  settings.session_plans = false;  // nothing here follows readers or runs chains
+  return settings;
+}
+
 }  // namespace
 
 Ours::Ours(OursSettings settings)
-    : settings_(settings), read_ahead_(settings.latency, settings.read_ahead_share), model_(settings.model) {}
+    : settings_(settings),
+      read_ahead_(settings.latency, settings.read_ahead_share),
+      model_(without_session_plans(settings.model)) {}
 
 void Ours::on_read(const ReadEvent& event, WantedList& out) {
   if (settings_.read_ahead) read_ahead_.on_read(event, out);

@@ -3,6 +3,9 @@
 #include "predictor/generators/temporal_streams.h"
 #include "tests/predictor/reads.h"
 
+#include <map>
+#include <set>
+
 #include <gtest/gtest.h>
 
 namespace forelog::predictor {
@@ -210,7 +213,7 @@ void run_job(Reading& reading, std::int64_t from = 100) {
 }
 
 TEST(Sessions, TheFirstReadOfAKnownJobWarmsTheHeadsOfItsOtherPartitions) {
-  Sessions sessions({});
+  Sessions sessions({.heads_blocks = 12});
   Reading reading(sessions, 1);
   run_job(reading);
   reading.at += 1h;
@@ -222,15 +225,15 @@ TEST(Sessions, TheFirstReadOfAKnownJobWarmsTheHeadsOfItsOtherPartitions) {
 }
 
 TEST(Sessions, AnAnnouncementIsEnough) {
-  Sessions sessions({});
+  Sessions sessions({.heads_blocks = 12});
   Reading reading(sessions, 1);
   run_job(reading);
   std::vector<Candidate> out;
-  sessions.announce({.at = reading.at + 1h, .job = 1, .place = {2, 100}}, out);
+  sessions.announce({.at = reading.at + 1h, .job = 1, .place = Place{2, 100}}, out);
   EXPECT_EQ(blocks_of(out, 1).size(), 4U);
   // The same start is not announced twice.
   out.clear();
-  sessions.announce({.at = reading.at + 1h, .job = 1, .place = {3, 100}}, out);
+  sessions.announce({.at = reading.at + 1h, .job = 1, .place = Place{3, 100}}, out);
   EXPECT_TRUE(out.empty());
 }
 
@@ -243,7 +246,7 @@ TEST(Sessions, AStartElsewhereProposesNothing) {
 }
 
 TEST(Sessions, AWindowThatMovesIsExpectedWhereItMovesTo) {
-  Sessions sessions({});
+  Sessions sessions({.heads_blocks = 12});
   Reading reading(sessions, 1);
   for (std::int64_t day = 0; day < 2; ++day) run_job(reading, 100 + 10 * day), reading.at += 24h;
   auto ahead = reading.read({1, 120});
@@ -251,7 +254,7 @@ TEST(Sessions, AWindowThatMovesIsExpectedWhereItMovesTo) {
 }
 
 TEST(Sessions, LaterPartitionsWaitForTheirTurn) {
-  Sessions sessions({.early = 1s});
+  Sessions sessions({.heads_blocks = 8, .early = 1s});
   Reading reading(sessions, 1);
   reading.read_all(run(1, 0, 100));  // two seconds
   reading.read_all(run(2, 0, 100));
@@ -263,11 +266,65 @@ TEST(Sessions, LaterPartitionsWaitForTheirTurn) {
   EXPECT_EQ(heads, (Blocks{0, 1, 2, 3}));
 }
 
-TEST(Sessions, KnowTheirJobsAfterARestart) {
+TEST(Sessions, AGroupThatFormsIsItsJobBeginning) {
   Sessions sessions({});
+  Reading reading(sessions, 1);
+  run_job(reading);
+  std::vector<Candidate> out;
+  sessions.announce({.at = reading.at + 1s, .job = 1, .place = {}}, out);
+  EXPECT_TRUE(out.empty()) << "the job is still under way";
+  sessions.announce({.at = reading.at + 1h, .job = 2, .place = {}}, out);
+  EXPECT_TRUE(out.empty()) << "nobody knows this job";
+  sessions.announce({.at = reading.at + 1h, .job = 1, .place = {}}, out);
+  for (StreamId stream = 1; stream <= 3; ++stream) EXPECT_EQ(blocks_of(out, stream).front(), 100);
+  // It did not come; the next time it is expected again.
+  out.clear();
+  sessions.announce({.at = reading.at + 2h, .job = 1, .place = {}}, out);
+  EXPECT_FALSE(out.empty());
+}
+
+// Two ranges of one partition, and back: 0 to 19, 500 to 519, 200 to 219.
+void run_ranges(Reading& reading) {
+  for (std::int64_t from : {0, 500, 200}) reading.read_all(run(1, from, 20));
+}
+
+TEST(Sessions, AJumpToTheNextRangeIsForeseenInTheRangeBefore) {
+  Sessions sessions({.lead = 100ms});  // five reads
+  Reading reading(sessions, 1);
+  run_ranges(reading);
+  reading.at += 1h;
+  auto ahead = reading.read({1, 0});
+  std::map<std::int64_t, std::int64_t> trigger_of;  // first block of a range → the block that triggers it
+  for (const auto& c : ahead)
+    if (c.trigger && (c.place.block == 500 || c.place.block == 200)) trigger_of[c.place.block] = c.trigger->block;
+  EXPECT_EQ(trigger_of, (std::map<std::int64_t, std::int64_t>{{500, 14}, {200, 514}}));
+  // Each range is followed to its own end, and nothing of the later ones is fetched at once.
+  std::set<std::pair<std::int64_t, std::int64_t>> followed;
+  for (const auto& c : ahead)
+    if (c.until) followed.insert({c.place.block, *c.until});
+  EXPECT_EQ(followed, (std::set<std::pair<std::int64_t, std::int64_t>>{{0, 19}, {500, 519}, {200, 219}}));
+  EXPECT_LT(std::ranges::max(blocks_of(ahead, 1)), 20);
+}
+
+TEST(Sessions, KnowTheWayOfAJobThatWentItTwice) {
+  Sessions sessions({});
+  Reading reading(sessions, 1);
+  run_ranges(reading), reading.at += 1h;
+  reading.read({1, 0});
+  EXPECT_FALSE(sessions.knows_the_way(1, 1)) << "it may have been by chance";
+  reading.read_all(run(1, 1, 19)), reading.read_all(run(1, 500, 20)), reading.read_all(run(1, 200, 20));
+  reading.at += 1h;
+  reading.read({1, 0});
+  EXPECT_TRUE(sessions.knows_the_way(1, 1));
+  EXPECT_FALSE(sessions.knows_the_way(1, 2)) << "nothing is known of that partition";
+  EXPECT_FALSE(sessions.knows_the_way(2, 1)) << "another job";
+}
+
+TEST(Sessions, KnowTheirJobsAfterARestart) {
+  Sessions sessions({.heads_blocks = 12});
   Reading before(sessions, 1);
   run_job(before);
-  auto copy = copy_by_snapshot(sessions, SessionsSettings{});
+  auto copy = copy_by_snapshot(sessions, SessionsSettings{.heads_blocks = 12});
   Reading reading(copy, 2);
   reading.at = before.at + 1h;
   EXPECT_EQ(blocks_of(reading.read({1, 100}), 2).size(), 4U);
