@@ -13,9 +13,7 @@ if [ "${1:-all}" = all ]; then
 fi
 command -v kcat >/dev/null || packages="$packages kcat"
 if [ -n "$packages" ]; then
-  sudo=$(test "$(id -u)" = 0 || echo sudo)
-  $sudo apt-get update -q
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -q -y --no-install-recommends $packages
+  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
 fi
 
 if ! cmp -s "$here/requirements.txt" "$into/python/requirements.txt"; then
