@@ -1,6 +1,7 @@
 #include "broker/replication/partition_table.h"
 
 #include "broker/base/log.h"
+#include "broker/cluster/records.h"
 
 #include <unordered_set>
 #include <utility>
@@ -13,6 +14,8 @@ constexpr std::size_t kOpeningMax =
 constexpr Duration kTickInterval = 1s;
 constexpr Duration kRetryInterval = 5s;
 constexpr Duration kRemovalMax = 60s;
+constexpr Duration kSettleMax = 10s;
+constexpr Duration kSettleInterval = 200ms;
 
 }  // namespace
 
@@ -121,9 +124,31 @@ Task<void> PartitionTable::open(PartitionTable& self, cluster::TopicViewPtr topi
   self.changed_.notify();
 }
 
+// Whether a topic that the view does not have is gone for certain: every topic that the metadata store has is in the
+// view. One whose record cannot be read is left out of the view, and its bytes must not go for that.
+Task<bool> PartitionTable::view_is_complete() {
+  auto names = co_await parts_.context.env.metadata.children(cluster::paths::kTopics);
+  if (!names) co_return false;
+  for (const auto& name : *names) {
+    if (view_->topic(TopicName(name)) == nullptr) co_return false;
+  }
+  co_return true;
+}
+
 Task<void> PartitionTable::remove(PartitionTable& self, PartitionPtr partition) {
   if (self.listener_) self.listener_(partition, false);
   auto key = partition->key();
+  auto& clock = self.parts_.context.env.clock;
+  // A topic made a moment ago is in the store before it is in the view.
+  auto give_up = clock.now() + kSettleMax;
+  while (!co_await self.view_is_complete()) {
+    if (clock.now() >= give_up || self.stopping_) {
+      log_line(warn, "partition_kept", {{"partition", key}, {"why", "not every topic's record can be read"}});
+      co_await partition->close();
+      co_return;
+    }
+    co_await self.stop_wanted_.wait(clock.now() + kSettleInterval);
+  }
   auto removed = co_await partition->remove_local();
   if (!removed) {
     // What is left is an orphan, and goes at the next start.
@@ -153,8 +178,13 @@ Task<void> PartitionTable::remove_orphans(cluster::ClusterViewPtr view) {
     log_line(error, "catalog_unreadable", {{"error", known.error()}});
     co_return;
   }
+  bool complete = co_await view_is_complete();
   for (const auto& key : *known) {
     if (!parts_.is_mine(key) || view->topic(key.topic) != nullptr) continue;
+    if (!complete) {
+      log_line(warn, "partition_kept", {{"partition", key}, {"why", "not every topic's record can be read"}});
+      continue;
+    }
     log_line(info, "orphan_removed", {{"partition", key}});
     auto opened = co_await log::LocalLog::open(log, key, log::TopicSettings{}, nullptr);
     if (!opened) continue;

@@ -66,6 +66,7 @@ class PartitionTable final : public prefetch::ShardMap {
   static Task<void> remove(PartitionTable& self, PartitionPtr partition);
   static Task<void> remove_orphan(PartitionTable& self, PartitionKey key);
   static Task<void> tick(PartitionTable& self);
+  Task<bool> view_is_complete();
   Task<void> remove_orphans(cluster::ClusterViewPtr view);
   void reconcile(const cluster::ClusterView& view);
 
