@@ -91,6 +91,9 @@ $(OUT)/forelog-predictor: $(OUT)/obj/predictor/main.o $(OUT)/lib/predictor.a $(c
 $(OUT)/forelog: $(call objects,$(SOURCES_cli)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(call libs_of,base env log cache prefetch)
 	$(call link,-lrdkafka $(LIBS_all))
 
+$(OUT)/bench/load: $(OUT)/obj/integration/bench/load.o
+	$(call link,-lrdkafka)
+
 # --- tests -----------------------------------------------------------------------------------------------------------
 # tests/<layer>/*_test.cc make one program a layer, linked with that layer and those to its left.
 TEST_LAYERS := $(foreach layer,$(LAYERS),$(if $(wildcard tests/$(layer)/*_test.cc),$(layer)))
@@ -113,7 +116,7 @@ DEBIAN_PACKAGES := clang-19 clang-format-19 clang-tidy-19 lld-19 libclang-rt-19-
   libbenchmark-dev zlib1g-dev liblz4-dev libsnappy-dev libzstd-dev pkg-config python3 python3-venv kcat curl ca-certificates
 RUN_DIRECTORY ?= data
 
-.PHONY: deps run build test integration demo simulate tidy format docs clean help
+.PHONY: deps run build test integration demo bench simulate tidy format docs clean help
 deps:  # install the Debian packages that are missing
 	@missing=$$(for p in $(DEBIAN_PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then echo "installing:" $$missing; \
@@ -140,6 +143,35 @@ integration: build  # real clients against real processes on loopback
 demo: build  # the same job with prefetching off, with read-ahead, with the predictor; prints waits and draws them
 	@integration/prepare.sh python
 	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/demo/demo.py $(DEMO_ARGUMENTS)
+
+simulate:  # search the simulator's seeds: make simulate SEEDS=1000, or replay one: make simulate SEED=42
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=$(MODE) $(OUT)/tests/simulation_test
+	@tests/simulation/simulate.py $(OUT)/tests/simulation_test
+
+bench: build  # produce, fetch, CPU, memory, start: this machine's figures
+	@$(MAKE) --no-print-directory MODE=$(MODE) $(OUT)/bench/load
+	@integration/prepare.sh python
+	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/bench/figures.py $(BENCH_ARGUMENTS)
+
+# clang-tidy takes long, so it looks at what differs from BASE; ALL=1 for everything.
+BASE ?= main
+CHANGED = git diff --name-only --diff-filter=d $$(git merge-base $(BASE) HEAD) -- '*.cc'; git ls-files -o --exclude-standard -- '*.cc'
+tidy: deps  # check layers, banned calls and style everywhere, and with clang-tidy what differs from BASE
+	@tests/tidy/tidy.py
+	@$(MAKE) --no-print-directory MODE=debug tidy-sources
+.PHONY: tidy-sources
+tidy-sources: $(GENERATED)
+	@{ $(if $(ALL),git ls-files '*.cc',$(CHANGED)); } | sort -u | \
+	  xargs -r -P$$(nproc) -I{} sh -c 'echo "  tidy    {}" && clang-tidy-19 --quiet {} -- $(filter-out -Werror,$(CXXFLAGS)) 2>/dev/null'
+
+.PHONY: verify
+verify:  # everything long: all tests under each sanitizer, many seeds, real clients against several cores
+	@$(MAKE) --no-print-directory test MODE=release
+	@$(MAKE) --no-print-directory test MODE=asan
+	@$(MAKE) --no-print-directory test MODE=tsan
+	@$(MAKE) --no-print-directory simulate MODE=release SEEDS=$(or $(SEEDS),2000)
+	@$(MAKE) --no-print-directory integration MODE=release
+	@FORELOG_SETTINGS="reactor.cores=2" $(MAKE) --no-print-directory integration MODE=tsan
 
 format:  # rewrite the sources in the project's style
 	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i

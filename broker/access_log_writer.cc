@@ -14,8 +14,6 @@ constexpr Duration kInterval = 5ms;
 constexpr Duration kIdleInterval = 50ms;
 constexpr std::size_t kLogBatchSize = 256 * 1024;
 
-using replication::PartitionTable;
-
 Task<Result<Offset>> append(api::Services& services, PartitionKey key, Buffer batch) {
   auto partition = services.here().partitions.find(key);
   if (!partition) co_return fail(ErrorCode::kNotLeader, key.text());

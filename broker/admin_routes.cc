@@ -2,6 +2,7 @@
 
 #include "broker/api/fan_out.h"
 #include "broker/base/json.h"
+#include "broker/prefetch/plan_shape.h"
 #include "broker/prefetch/prefetcher.h"
 #include "broker/replication/partition_table.h"
 
@@ -19,8 +20,7 @@ using admin::HttpResponse;
 constexpr Duration kWarmLife = 10min;
 constexpr Duration kAnswerMax = 10s;
 
-// --- shards
-// -----------------------------------------------------------------------------------------------------------
+// --- shards ----------------------------------------------------------------------------------------------------------
 
 struct ShardRow {
   std::int32_t partition = 0;
@@ -115,8 +115,7 @@ Task<HttpResponse> get_shards(api::Services& services, HttpRequest request) {
   co_return HttpResponse{200, "application/json", to_json(answer)};
 }
 
-// --- plans
-// ------------------------------------------------------------------------------------------------------------
+// --- plans -----------------------------------------------------------------------------------------------------------
 
 Task<void> plans_on_core(api::Services& services, std::int64_t since, std::vector<prefetch::PlanNote>& out) {
   out = services.here().prefetcher.plans_since(since);
@@ -152,8 +151,7 @@ Task<HttpResponse> get_plans(api::Services& services, HttpRequest request) {
   co_return HttpResponse{200, "application/json", "{\"next\":\"" + next + "\",\"plans\":[" + notes + "]}"};
 }
 
-// --- warm
-// -------------------------------------------------------------------------------------------------------------
+// --- warm ------------------------------------------------------------------------------------------------------------
 
 struct Bound {
   std::optional<Offset> offset;
@@ -191,7 +189,10 @@ Result<Bound> parse_bound(const std::string& text) {
 
 Result<prefetch::HintRange> range_of(const HttpRequest& request) {
   auto from = TRY(parse_bound(parameter(request, "from")));
-  auto to = TRY(parse_bound(parameter(request, "to")));
+  auto end = parameter(request, "to");
+  Bound to{Offset(INT64_MAX),
+           from_ms(INT64_MAX / 2)};  // without one: to the end of the log, whichever way it is counted
+  if (!end.empty()) to = TRY(parse_bound(end));
   if (from.offset && to.offset && *from.offset < *to.offset) return prefetch::OffsetRange{*from.offset, *to.offset};
   if (from.time && to.time && *from.time < *to.time) return prefetch::TimeRange{*from.time, *to.time};
   return fail(ErrorCode::kMalformed, "from and to must both be offsets, or both times, from before to");
@@ -223,6 +224,7 @@ Task<HttpResponse> post_warm(api::Services& services, prefetch::HintSink& hints,
     prefetch::Plan plan;
     plan.id = prefetch::PlanId(services.env.random.next() >> 1);
     plan.score = 1;
+    plan.byte_budget = prefetch::kPlanBytesMax;  // the cache's own share for unread blocks is the bound
     plan.reason = prefetch::Reason::announced;
     plan.received = clock.now();
     plan.decided = clock.wall();

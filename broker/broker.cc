@@ -55,6 +55,7 @@ struct Broker::Parts {
                  {}},
         catalog(env.local),
         hint_router(services),
+        boot_id(static_cast<std::int64_t>(e.random.next() >> 1)),
         tasks(env.cores) {
     for (int core = 0; core < env.cores.count(); ++core) metrics.push_back(std::make_unique<MetricsRegistry>());
     wal.emplace(env,
@@ -74,6 +75,7 @@ struct Broker::Parts {
   std::optional<log::Wal> wal;
   std::vector<std::unique_ptr<CoreParts>> cores;
   HintRouter hint_router;
+  std::int64_t boot_id;  // tells this run from the one before, in the access log and to predictors
   std::optional<prefetch::HintService> hint_service;
   std::optional<api::Server> server;
   std::optional<cluster::Session> session;
@@ -100,8 +102,7 @@ Broker::~Broker() = default;
 const std::vector<cluster::ListenerSpec>& Broker::listeners() const { return parts_->listeners; }
 prefetch::HintSink& Broker::hints() { return parts_->hint_router; }
 
-// --- start, left to right
-// ---------------------------------------------------------------------------------------------
+// --- start, left to right --------------------------------------------------------------------------------------------
 
 Task<Result<void>> Broker::Parts::recover() {
   auto directory = settings.broker.log_dirs.front();
@@ -144,14 +145,13 @@ Task<Result<TopicId>> Broker::Parts::identity_key() {
 Task<Result<void>> Broker::Parts::build_cores() {
   auto hash_key = CO_TRY(co_await identity_key()).bytes;
   cores.resize(metrics.size());
-  auto boot = static_cast<std::int64_t>(env.random.next() >> 1);
   env::ObjectStore& archive = env.archive != nullptr ? *env.archive : no_archive;
   for (std::size_t i = 0; i < cores.size(); ++i) {
     CoreId core(static_cast<std::int32_t>(i));
     prefetch::FeedIdentity identity;
     identity.broker = services.self;
     identity.hint_endpoint = settings.hints.listeners;
-    identity.boot_id = boot;
+    identity.boot_id = boot_id;
     identity.core = core;
     identity.hash_key = hash_key;
     auto building = build_core(*this, core, {services, settings, archive, catalog, *wal, identity});
@@ -207,6 +207,7 @@ Task<Result<void>> Broker::Parts::start_hints() {
   prefetch::HintServiceInfo info;
   info.broker = services.self;
   info.hint_endpoint = settings.hints.listeners;
+  info.boot_id = boot_id;
   hint_service.emplace(env.clock, hint_router, info, settings.hints);
   CO_TRY(hint_service->start());
   co_return Result<void>{};
@@ -269,8 +270,7 @@ Task<Result<void>> Broker::start() {
   co_return Result<void>{};
 }
 
-// --- stop, right to left
-// ----------------------------------------------------------------------------------------------
+// --- stop, right to left ---------------------------------------------------------------------------------------------
 
 Task<bool> Broker::Parts::stop_core(Parts& self, CoreId core) {
   co_await self.cores[static_cast<std::size_t>(core.value())]->stop();

@@ -1,8 +1,10 @@
 #include "broker/core_parts.h"
 
 #include "broker/api/internal_topics.h"
+#include "broker/base/log.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace forelog {
 namespace {
@@ -14,8 +16,7 @@ Bytes staging(const AllSettings& settings, const api::Services& services) {
   return static_cast<Bytes>(static_cast<double>(share(settings.cache.memory, services)) * settings.cache.staging_share);
 }
 
-prefetch::PrefetchSettings prefetch_share(const AllSettings& settings, const api::Services& services) {
-  auto out = settings.prefetch;
+prefetch::PrefetchSettings prefetch_share(prefetch::PrefetchSettings out, const api::Services& services) {
   auto cores = std::max(1, services.env.cores.count());
   out.bytes_per_second /= cores;
   out.requests_per_second = std::max(1, out.requests_per_second / cores);
@@ -66,7 +67,7 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
                    shared.settings.topic_prefetch.mode}),
       accesses_(shared.services.env.clock, metrics, shared.identity, shared.settings.access_log),
       prefetcher_({shared.services.env.cores, cache_, partitions_, accesses_, metrics},
-                  prefetch_share(shared.settings, shared.services), staging(shared.settings, shared.services)),
+                  prefetch_share(shared.settings.prefetch, shared.services), staging(shared.settings, shared.services)),
       offsets_log_(shared.services.cluster, partitions_),
       group_events_(shared.services, accesses_),
       coordinator_(shared.services.env.cores, shared.services.env.random, offsets_log_, group_events_,
@@ -76,8 +77,15 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
                       core.value() + 1, std::max(1, shared.services.env.cores.count())),
       read_metrics_(metrics),
       producer_ids_(shared.services.controller, shared.services.env.clock),
-      dispatcher_(shared.services, metrics) {
+      dispatcher_(shared.services, metrics),
+      tasks_(shared.services.env.cores) {
   cache_.set_outcome_sink(&prefetcher_);
+  prefetcher_.set_elsewhere([&services = shared.services](prefetch::LoadRequest request) {
+    auto owner = services.owner(request.partition);
+    services.env.cores.post(owner, [&services, owner, request = std::move(request)]() mutable {
+      services.at(owner).prefetcher.load(std::move(request));
+    });
+  });
   partitions_.set_listener([this](const replication::PartitionTable::PartitionPtr& partition, bool opened) {
     if (partition->topic().value() != api::kOffsetsTopic) return;
     if (opened) {
@@ -91,19 +99,46 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
 CoreParts::~CoreParts() = default;
 
 api::CoreServices CoreParts::services() {
-  return {metrics_, partitions_, coordinator_, accesses_, prefetcher_, fetch_sessions_, producer_ids_, read_metrics_};
+  return {metrics_,    partitions_,     coordinator_,  group_events_, accesses_,
+          prefetcher_, fetch_sessions_, producer_ids_, read_metrics_};
 }
 
 Task<void> CoreParts::start() {
   coordinator_.start();
   prefetcher_.start();
   co_await partitions_.start(shared_.services.cluster.view());
-  shared_.services.cluster.on_change([this](const cluster::ClusterViewPtr& view) { partitions_.follow(view); });
+  shared_.services.cluster.on_change([this](const cluster::ClusterViewPtr& view) { follow(view); });
   if (shared_.settings.access_log.enable) access_log_.start();
 }
 
+// The access log is never about itself: who reads it would make it grow by reading.
+void CoreParts::follow(const cluster::ClusterViewPtr& view) {
+  partitions_.follow(view);
+  auto last = std::exchange(followed_, view);
+  if (const auto* log = view->topic(TopicName(std::string(prefetch::kAccessLogTopic)))) accesses_.exclude(log->id);
+  if (!last || &last->broker_settings() != &view->broker_settings()) follow_settings(*view);
+  if (!last || stopping_) return;
+  for (const auto& [name, topic] : last->topics()) {
+    // Also when another of that name has come: it is not the one whose offsets were committed.
+    const auto* now = view->topic(name);
+    if (now == nullptr || now->id != topic->id) tasks_.spawn(coordinator_.forget_topic(name));
+  }
+}
+
+void CoreParts::follow_settings(const cluster::ClusterView& view) {
+  auto changed = read_settings<prefetch::PrefetchSettings>(view.broker_settings());
+  if (!changed) {
+    // AlterConfigs refuses what is not legal; scripts can write anything into the metadata store.
+    log_line(warn, "dynamic_setting_ignored", {{"error", changed.error()}});
+    return;
+  }
+  prefetcher_.configure(prefetch_share(*changed, shared_.services), staging(shared_.settings, shared_.services));
+}
+
 Task<void> CoreParts::stop() {
+  stopping_ = true;
   co_await coordinator_.stop();
+  co_await tasks_.join();
   co_await prefetcher_.stop();
   co_await access_log_.stop();
   co_await partitions_.stop();

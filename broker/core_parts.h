@@ -10,6 +10,7 @@
 #include "broker/api/read_metrics.h"
 #include "broker/archive/archive_source.h"
 #include "broker/cache/block_cache.h"
+#include "broker/env/task_group.h"
 #include "broker/group_event_router.h"
 #include "broker/groups/coordinator.h"
 #include "broker/log/local_log.h"
@@ -43,6 +44,9 @@ class CoreParts {
   Task<void> stop();
 
  private:
+  void follow(const cluster::ClusterViewPtr& view);
+  void follow_settings(const cluster::ClusterView& view);
+
   Shared shared_;
   CoreId core_;
   MetricsRegistry& metrics_;
@@ -66,6 +70,9 @@ class CoreParts {
   api::ReadMetrics read_metrics_;
   api::ProducerIds producer_ids_;
   api::Dispatcher dispatcher_;
+  cluster::ClusterViewPtr followed_;  // the latest view that `follow` has seen
+  bool stopping_ = false;
+  TaskGroup tasks_;
 };
 
 }  // namespace forelog

@@ -1,39 +1,16 @@
 #include "broker/hint_router.h"
 
+#include "broker/prefetch/plan_shape.h"
 #include "broker/prefetch/prefetcher.h"
 
 #include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 
 namespace forelog {
 namespace {
-
-// The partitions that a plan's parts lie in, in order; a warm plan may name several.
-template <class Use>
-void for_each_partition(const prefetch::PlanBody& body, Use&& use) {
-  if (const auto* warm = std::get_if<prefetch::WarmPlan>(&body)) {
-    for (const auto& hint : warm->hints) use(hint.partition);
-  } else if (const auto* follow = std::get_if<prefetch::FollowPlan>(&body)) {
-    use(follow->partition);
-  } else if (const auto* chain = std::get_if<prefetch::ChainPlan>(&body)) {
-    use(chain->partition);
-    for (const auto& step : chain->steps) use(step.hint.partition);
-  } else if (const auto* schedule = std::get_if<prefetch::SchedulePlan>(&body)) {
-    for (const auto& head : schedule->heads) use(head.partition);
-  }
-}
-
-// The part of `plan` that concerns `core`: hints elsewhere are left out. A chain goes whole to every core that it
-// names, since its trigger is seen on one and its steps may be loaded by others.
-prefetch::Plan part_for(const prefetch::Plan& plan, const api::Services& services, CoreId core) {
-  auto elsewhere = [&](const auto& hint) { return services.owner(hint.partition) != core; };
-  prefetch::Plan part = plan;
-  if (auto* warm = std::get_if<prefetch::WarmPlan>(&part.body)) std::erase_if(warm->hints, elsewhere);
-  if (auto* schedule = std::get_if<prefetch::SchedulePlan>(&part.body)) std::erase_if(schedule->heads, elsewhere);
-  return part;
-}
 
 // Collects the answers of all cores. A plan is accepted where any core took its part; else the first refusal stands.
 struct Gathered {
@@ -77,9 +54,12 @@ void HintRouter::offer(std::vector<prefetch::Plan> plans, Done done) {
           i, prefetch::PlanAnswer{plans[i].id, prefetch::Refusal::stopping, "the broker is stopping", std::nullopt});
       continue;
     }
-    std::map<CoreId, bool> cores;
-    for_each_partition(plans[i].body, [&](const PartitionKey& key) { cores[services_.owner(key)] = true; });
-    for (const auto& [core, named] : cores) by_core[core].emplace_back(i, part_for(plans[i], services_, core));
+    std::set<CoreId> cores;
+    for (const auto& home : prefetch::homes_of(plans[i])) cores.insert(services_.owner(home));
+    for (auto core : cores) {
+      auto is_there = [&](const PartitionKey& key) { return services_.owner(key) == core; };
+      by_core[core].emplace_back(i, prefetch::part_for(plans[i], is_there));
+    }
   }
   gathered->missing += by_core.size();
   for (auto& entry : by_core) {

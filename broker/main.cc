@@ -77,7 +77,9 @@ int run(const std::vector<std::string>& arguments) {
   sigemptyset(&signals);
   for (int signal : {SIGINT, SIGTERM}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // A peer that is gone and a file that may not grow are errors of the call, not ends of the process.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   if (auto started = real.start(); !started) return fail_with(started.error());
 
   Broker broker(real.env(), *std::move(settings));

@@ -87,6 +87,8 @@ class Broker:
             "group.initial.rebalance.delay.ms": "0",
             "cache.memory": str(64 << 20),
         }
+        # FORELOG_SETTINGS="reactor.cores=2 …" runs everything with other settings.
+        self.settings.update(pair.split("=", 1) for pair in os.environ.get("FORELOG_SETTINGS", "").split())
         self.settings.update({k.replace("_", "."): str(v) for k, v in settings.items()})
         self.process = None
         self._predictors = []

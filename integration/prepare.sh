@@ -13,7 +13,9 @@ if [ "${1:-all}" = all ]; then
 fi
 command -v kcat >/dev/null || packages="$packages kcat"
 if [ -n "$packages" ]; then
-  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
+  sudo=$(test "$(id -u)" = 0 || echo sudo)
+  $sudo apt-get update -q
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -q -y --no-install-recommends $packages
 fi
 
 if ! cmp -s "$here/requirements.txt" "$into/python/requirements.txt"; then

@@ -119,6 +119,15 @@ def test_cli_shows_shards_and_inspects_files(new_broker):
     settled(broker, topic, 3000)
     text = broker.cli("shards", topic)
     assert "archive" in text and "open" in text
+    assert "1 of 1 partitions accepted" in broker.cli("warm", topic, "--from", "0", "--to", "500")
+    wait_until(lambda: broker.metric('forelog_cache_load_bytes_total{kind="prefetch"}') > 0, 10, "the range to be loaded")
+    before = broker.metric('forelog_reads_total{tier="archive"}')
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": broker.address, "group.id": uuid.uuid4().hex, "fetch.message.max.bytes": 100_000})
+    consumer.assign([confluent_kafka.TopicPartition(topic, 0, 100)])
+    assert wait_until(lambda: consumer.poll(0.5), 20, "a record").offset() == 100
+    consumer.close()
+    assert broker.metric('forelog_reads_total{tier="memory"}') > 0
+    assert broker.metric('forelog_reads_total{tier="archive"}') >= before
     objects = [os.path.join(d, f) for d, _, files in os.walk(broker.archive) for f in files]
     assert objects
     text = broker.cli("inspect", sorted(objects)[0])

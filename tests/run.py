@@ -49,25 +49,25 @@ def run(program):
         if done.returncode != 0 and counts[1] == 0:
             counts[1] = 1  # it crashed, or a sanitizer spoke, without counting a failure
             output += f"\n{program}: exit status {done.returncode}\n"
-        # An error line says that somebody should look; in a test nobody but the test would.
         return counts, output, time.monotonic() - began
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--tidy", action="store_true", help="also run tests/tidy")
+    parser.add_argument("--tidy", action="store_true", help="also run the checks of the sources: tests/tidy, tests/wire/check_schemas.py")
     parser.add_argument("programs", nargs="*")
     args = parser.parse_args()
     programs = list(args.programs)
     if args.tidy:
-        programs.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tidy", "tidy.py"))
+        here = os.path.dirname(os.path.abspath(__file__))
+        programs = [os.path.join(here, "tidy", "tidy.py"), os.path.join(here, "wire", "check_schemas.py"), *programs]
     total = [0, 0, 0]
     for program in programs:
         counts, output, seconds = run(program)
         name = os.path.relpath(program)
         print(f"{name:<44} {counts[0]:>5} passed {counts[1]:>3} failed {counts[2]:>3} skipped {seconds:7.1f} s", flush=True)
-        if counts[1]:
-            print(output, flush=True)
+        if counts[1] or (counts[2] and program.endswith(".py")):
+            print(output, flush=True)  # a script that skips says why
         total = [a + b for a, b in zip(total, counts)]
     print(f"{total[0]} passed, {total[1]} failed" + (f", {total[2]} skipped" if total[2] else ""))
     return 1 if total[1] or total[0] == 0 else 0

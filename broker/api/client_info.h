@@ -18,8 +18,7 @@ struct ClientInfo {
   std::string client_id;      // of the latest request; may be empty
   std::string software_name;  // from ApiVersions v3+
   std::string software_version;
-  std::string rack;        // from Fetch v11+
-  std::string group_hint;  // the group whose coordinator was asked for on this connection, if any
+  std::string rack;  // from Fetch v11+
 
   // Archived data that a fetch of this connection asked for and did not get before its own deadline: the wait goes on.
   struct ColdWait {

@@ -19,6 +19,8 @@ namespace {
 
 // Once the first cold block has landed, others of the same load are a moment behind it.
 constexpr Duration kGather = 1ms;
+// A partition that is being opened is waited for, even by who does not want to wait for data.
+constexpr Duration kOpenWait = 1s;
 
 struct Item {
   FetchPartition wanted;
@@ -48,6 +50,7 @@ struct Fetch {
   prefetch::ClientPtr client;
   wire::Version version = 0;
   Deadline deadline;
+  Deadline open_deadline;
   Bytes size_max = 0;
   Bytes size_min = 0;
   std::int32_t wait_max_ms = 0;
@@ -74,10 +77,12 @@ Task<bool> look_on_core(const Fetch& fetch, CoreItems& group, Limits& limits) {
   for (auto* item : group.items) {
     auto partition = here.partitions.find(item->key);
     if (!partition) {
-      auto opened = co_await here.partitions.get(item->key, fetch.deadline);
+      auto opened = co_await here.partitions.get(item->key, fetch.open_deadline);
       if (!opened) {
         item->read = {};
         item->read.error = opened.error();
+        // Not the broken disk that a timeout would be taken for.
+        if (item->read.error->code == ErrorCode::kTimeout) item->read.error->code = ErrorCode::kNotLeader;
         continue;
       }
       partition = *std::move(opened);
@@ -162,6 +167,7 @@ struct Outcome {
   bool error = false;
   bool loading = false;
   bool waited = false;  // for the archive
+  bool more = false;    // than one read returns: no append need come before the next fetch
 };
 
 Outcome sum_up(const std::vector<Item>& items) {
@@ -171,6 +177,7 @@ Outcome sum_up(const std::vector<Item>& items) {
     out.error |= item.error.has_value() || item.read.error.has_value();
     out.loading |= item.read.loading;
     out.waited |= item.was_cold;
+    out.more |= item.read.size > 0 && !item.read.loading && item.read.end < item.read.high_watermark;
   }
   return out;
 }
@@ -261,11 +268,13 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
               context.client->describe(),
               context.version,
               {},
+              {},
               0,
               0,
               request.max_wait_ms,
               request.isolation_level == 1};
   fetch.deadline = context.received + std::chrono::milliseconds(std::max(request.max_wait_ms, 0));
+  fetch.open_deadline = std::max(fetch.deadline, context.received + kOpenWait);
   fetch.size_max = std::clamp<Bytes>(request.max_bytes, 0, services.service.fetch_size_max);
   fetch.size_min = std::min<Bytes>(std::max(request.min_bytes, 0), fetch.size_max);
 
@@ -305,7 +314,7 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
       co_await note(fetch, groups, note_misses_on_core);
     }
     auto now = clock.now();
-    bool enough = sum.size >= fetch.size_min || sum.error || items.empty() || now >= fetch.deadline;
+    bool enough = sum.size >= fetch.size_min || sum.more || sum.error || items.empty() || now >= fetch.deadline;
     if (enough && sum.waited && sum.loading && sum.size > 0 && !gathered && now < fetch.deadline) {
       gathered = true;
       co_await sleep_until(clock, std::min(fetch.deadline, now + kGather));

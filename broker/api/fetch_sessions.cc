@@ -71,8 +71,14 @@ void FetchSessions::Session::move_to_the_end(const Name& name) {
   if (known != places.end()) partitions.splice(partitions.end(), partitions, known->second);
 }
 
-FetchSessions::FetchSessions(std::size_t slots, std::int32_t first_id, std::int32_t step)
-    : slots_(slots), next_id_(first_id), step_(step) {}
+FetchSessions::FetchSessions(std::size_t slots, std::int32_t first_id, std::int32_t step, std::size_t partitions_max)
+    : slots_(slots), next_id_(first_id), step_(step), partitions_max_(partitions_max) {}
+
+std::size_t FetchSessions::remembered() const {
+  std::size_t out = 0;
+  for (const auto& [id, session] : sessions_) out += session.partitions.size();
+  return out;
+}
 
 FetchSessions::Session* FetchSessions::open(std::size_t partitions, Instant now) {
   if (slots_ == 0) return nullptr;
@@ -89,6 +95,7 @@ FetchSessions::Session* FetchSessions::open(std::size_t partitions, Instant now)
     }
     sessions_.erase(victim);
   }
+  if (remembered() + partitions > partitions_max_) return nullptr;
   auto id = next_id_;
   next_id_ = next_id_ > std::numeric_limits<std::int32_t>::max() - step_ ? next_id_ % step_ + step_ : next_id_ + step_;
   auto& session = sessions_[id];
@@ -123,7 +130,13 @@ FetchSessions::Begun FetchSessions::begin(const wire::FetchRequest& request, wir
   for (const auto& topic : request.forgotten_topics_data) {
     for (auto partition : topic.partitions) session.forget({topic.topic, topic.topic_id, partition});
   }
+  const auto before = session.partitions.size();
   for (auto& partition : partitions_of(request, by_id)) session.add(std::move(partition));
+  if (session.partitions.size() > before && remembered() > partitions_max_) {
+    // The client starts over with a full fetch, and gets no session for it.
+    sessions_.erase(found);
+    return begun.error = ErrorCode::kFetchSessionIdNotFound, begun;
+  }
   begun.session_id = session.id;
   begun.incremental = true;
   for (const auto& entry : session.partitions) begun.partitions.push_back(entry.partition);

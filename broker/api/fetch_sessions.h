@@ -2,6 +2,7 @@
 //
 // A full fetch (epoch 0) may open a session; later ones name only what changed, and answers leave out partitions that
 // have nothing new. Slots are bounded: a new session takes the place of one idle for two minutes, or of a smaller one.
+// So are the partitions that all sessions remember together: whoever would exceed that reads without a session.
 #pragma once
 
 #include "broker/base/ids.h"
@@ -31,7 +32,9 @@ struct FetchPartition {
 class FetchSessions {
  public:
   // `first_id` keeps ids of different cores apart: each hands out first_id, first_id + step, …
-  FetchSessions(std::size_t slots, std::int32_t first_id, std::int32_t step);
+  FetchSessions(std::size_t slots, std::int32_t first_id, std::int32_t step,
+                std::size_t partitions_max = kPartitionsMax);
+  static constexpr std::size_t kPartitionsMax = 200'000;  // some 60 MB
 
   struct Begun {
     wire::WireError error;        // when set, the answer is this and nothing else
@@ -78,10 +81,12 @@ class FetchSessions {
     void move_to_the_end(const Name& name);
   };
   Session* open(std::size_t partitions, Instant now);
+  std::size_t remembered() const;  // partitions, of all sessions
 
   std::size_t slots_;
   std::int32_t next_id_;
   std::int32_t step_;
+  std::size_t partitions_max_;
   std::unordered_map<std::int32_t, Session> sessions_;
 };
 

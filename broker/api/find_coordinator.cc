@@ -1,5 +1,6 @@
 #include "broker/api/handlers.h"
 #include "broker/api/internal_topics.h"
+#include "broker/groups/group_events.h"
 #include "broker/groups/partition_of.h"
 
 namespace forelog::api {
@@ -40,6 +41,16 @@ Coordinator find(Services& services, const ClientInfo& client, std::string key) 
   return out;
 }
 
+// Who asks for one group is about to join it, or to read or reset its offsets; tools that look around ask for many.
+void announce(const Context& context, const wire::FindCoordinatorResponse& response) {
+  if (response.coordinators.size() != 1 || !response.coordinators.front().error_code.ok()) return;
+  prefetch::GroupEvent event;
+  event.kind = prefetch::GroupEventKind::find_coordinator;
+  event.group = GroupId(response.coordinators.front().key);
+  event.client = context.client->describe();
+  context.services.here().group_events.add(event);
+}
+
 }  // namespace
 
 Task<wire::FindCoordinatorResponse> find_coordinator(Context context, wire::FindCoordinatorRequest request) {
@@ -54,7 +65,6 @@ Task<wire::FindCoordinatorResponse> find_coordinator(Context context, wire::Find
   wire::FindCoordinatorResponse response;
   for (auto& key : request.coordinator_keys) {
     if (request.key_type == kGroup) {
-      context.client->group_hint = key;
       response.coordinators.push_back(find(services, *context.client, std::move(key)));
     } else {
       auto error =
@@ -62,6 +72,7 @@ Task<wire::FindCoordinatorResponse> find_coordinator(Context context, wire::Find
       response.coordinators.push_back(refuse(std::move(key), error));
     }
   }
+  announce(context, response);
   if (batched) co_return response;
   auto only = std::move(response.coordinators.front());
   response.coordinators.clear();

@@ -19,6 +19,7 @@ class ProducerIds;
 }  // namespace forelog::cluster
 namespace forelog::groups {
 class Coordinator;
+class GroupEventSink;
 struct GroupSettings;
 }  // namespace forelog::groups
 namespace forelog::prefetch {
@@ -40,6 +41,7 @@ struct CoreServices {
   MetricsRegistry& metrics;
   replication::PartitionTable& partitions;
   groups::Coordinator& groups;
+  groups::GroupEventSink& group_events;
   prefetch::AccessFeed& accesses;
   prefetch::Prefetcher& prefetcher;
   FetchSessions& fetch_sessions;  // of the connections of this core

@@ -115,8 +115,7 @@ const log::ShardDescriptor* ArchivedLog::find(Offset offset) const {
   return &*std::prev(at);
 }
 
-// --- reading by offset
-// -------------------------------------------------------------------------------------------------
+// --- reading by offset -----------------------------------------------------------------------------------------------
 
 Result<ColdRead> ArchivedLog::try_read(const ColdRequest& request, std::shared_ptr<Event> landed) {
   ColdRead read;
@@ -248,8 +247,7 @@ void ArchivedLog::load_next(const log::ShardDescriptor& after, Bytes size, const
   cache_.start_load({id, 0, cache::block_count(std::min(size, shard->size))}, cause);
 }
 
-// --- by time
-// -----------------------------------------------------------------------------------------------------------
+// --- by time ---------------------------------------------------------------------------------------------------------
 
 Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_by_time(std::int64_t timestamp,
                                                                               Deadline deadline) {
@@ -297,8 +295,7 @@ Task<Result<Buffer>> ArchivedLog::read_bytes(ShardId shard, Bytes position, Byte
   co_return flatten(parts);
 }
 
-// --- for prefetching and for followers
-// ---------------------------------------------------------------------------------
+// --- for prefetching and for followers -------------------------------------------------------------------------------
 
 Task<Result<std::vector<cache::BlockRange>>> ArchivedLog::resolve(Offset from, Offset to, Bytes size_max,
                                                                   Deadline deadline) {

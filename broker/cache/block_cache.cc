@@ -63,8 +63,7 @@ Task<void> BlockCache::stop() {
   refresh_gauges();
 }
 
-// --- reading
-// -----------------------------------------------------------------------------------------------------------
+// --- reading ---------------------------------------------------------------------------------------------------------
 
 std::optional<Hit> BlockCache::find(const BlockId& id, ReaderId reader) {
   auto use = memory_.use(id, reader.value());
@@ -101,8 +100,7 @@ std::optional<Error> BlockCache::recent_failure(const BlockId& id) const {
   return found->second.error;
 }
 
-// --- starting loads
-// ----------------------------------------------------------------------------------------------------
+// --- starting loads --------------------------------------------------------------------------------------------------
 
 // A small cache takes small bites, or one load would hold all of it.
 std::uint32_t BlockCache::extent_blocks_max() const {
@@ -227,8 +225,7 @@ PrefetchRoom BlockCache::prefetch_room(LoadKind kind) const {
   return {memory_.room(kind, parts_.clock.now()), std::max(0, slots)};
 }
 
-// --- loads
-// -------------------------------------------------------------------------------------------------------------
+// --- loads -----------------------------------------------------------------------------------------------------------
 
 std::shared_ptr<BlockCache::Load> BlockCache::enlist(BlockRange extent, const LoadCause& cause) {
   auto load = std::make_shared<Load>();
@@ -362,8 +359,7 @@ void BlockCache::settle(const Load& load, std::uint32_t index, const Error& erro
   for (auto& waiter : block->waiters) waiter->notify();
 }
 
-// --- leaving
-// -----------------------------------------------------------------------------------------------------------
+// --- leaving ---------------------------------------------------------------------------------------------------------
 
 void BlockCache::drop_behind(BlockRange range) {
   for (std::uint32_t i = 0; i < range.count; ++i) memory_.drop_behind(range.at(i));

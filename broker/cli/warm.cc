@@ -1,5 +1,6 @@
 // warm: announces that a range of a topic will be read.
 
+#include "broker/base/json.h"
 #include "broker/cli/command.h"
 #include "broker/cli/http_client.h"
 
@@ -8,13 +9,27 @@
 namespace forelog::cli {
 namespace {
 
+struct Answer {
+  std::int32_t partitions = 0;
+  std::int32_t accepted = 0;
+  std::vector<std::string> refused;
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("partitions", m.partitions);
+    field("accepted", m.accepted);
+    field("refused", m.refused);
+  };
+};
+
 Result<void> run(const Arguments& arguments) {
   Query query{{"topic", arguments.positional()[0]}};
   for (const auto* name : {"from", "to", "partition"})
     if (arguments.has(name)) query[name] = arguments.text(name);
   if (!arguments.has("from")) return fail(ErrorCode::kInvalidSetting, "--from is missing");
   auto body = TRY(http_post(arguments.text("admin", kDefaultAdmin), "/api/warm", query));
-  if (!body.empty()) fmt::print("{}{}", body, body.back() == '\n' ? "" : "\n");
+  auto answer = TRY(from_json<Answer>(body));
+  fmt::print("{} of {} partitions accepted\n", answer.accepted, answer.partitions);
+  for (const auto& refusal : answer.refused) fmt::print("refused: {}\n", refusal);
+  if (answer.accepted == 0) return fail(ErrorCode::kUnavailable, "nothing is being warmed");
   return {};
 }
 

@@ -20,7 +20,7 @@ struct BrokerSettings {
   std::int32_t reactor_cores = 0;
   std::string zookeeper_connect;
   Duration zookeeper_session_timeout = 18s;
-  std::vector<std::string> admin_listeners = {"127.0.0.1:9096"};
+  std::vector<std::string> admin_listeners = {"127.0.0.1:9600"};
   std::string archive_url;
   Duration archive_first_byte_delay = 0ms;
   static constexpr auto fields = [](auto& s, auto&& field) {

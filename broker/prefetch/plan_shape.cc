@@ -101,11 +101,12 @@ std::vector<PartitionKey> homes_of(const Plan& plan) {
 Plan part_for(const Plan& plan, const std::function<bool(const PartitionKey&)>& is_here) {
   Plan out = plan;
   const auto* all = hints_of(plan);
-  if (all == nullptr) return out;
+  if (all == nullptr || all->empty()) return out;
   auto keep = [&](std::vector<Hint>& hints) {
     std::erase_if(hints, [&](const Hint& hint) { return !is_here(hint.partition); });
-    auto share = static_cast<double>(hints.size()) / static_cast<double>(all->size());
-    out.byte_budget = static_cast<Bytes>(static_cast<double>(plan.byte_budget) * share);
+    // Its share by count, in steps that no budget overflows: a predictor may name any.
+    auto kept = static_cast<Bytes>(hints.size()), count = static_cast<Bytes>(all->size());
+    out.byte_budget = plan.byte_budget / count * kept + plan.byte_budget % count * kept / count;
   };
   if (auto* warm = std::get_if<WarmPlan>(&out.body)) keep(warm->hints);
   if (auto* schedule = std::get_if<SchedulePlan>(&out.body)) keep(schedule->heads);

@@ -62,7 +62,7 @@ struct PrefetchSettings {
 };
 
 struct HintServiceSettings {
-  std::string listeners = "127.0.0.1:9192";
+  std::string listeners = "127.0.0.1:9601";
   Bytes frame_max = 4_MiB;
   std::int32_t connections_max = 16;
   std::int32_t plans_waiting_max = 16384;

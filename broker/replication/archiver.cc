@@ -111,8 +111,7 @@ Task<Result<void>> Archiver::pass() {
   co_return co_await remove_objects();
 }
 
-// --- the chain record
-// --------------------------------------------------------------------------------------------------
+// --- the chain record ------------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::load_chain() {
   if (loaded_) co_return Result<void>{};
@@ -232,8 +231,7 @@ Task<Result<void>> Archiver::spill_if_full() {
   co_return Result<void>{};
 }
 
-// --- archiving
-// ---------------------------------------------------------------------------------------------------------
+// --- archiving -------------------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::archive_sealed() {
   if (!log_.settings().remote_storage) co_return Result<void>{};
@@ -263,14 +261,19 @@ Task<Result<void>> Archiver::archive_one(log::ShardDescriptor shard) {
   CO_TRY(co_await spill_if_full());
   auto next = record_;
   if (!next.shards.empty() && next.shards.back().end != shard.base) {
-    co_return fail(ErrorCode::kCorruptFile,
-                   shard.text() + " does not follow the archived chain of " + partition_.text());
+    co_return fail(ErrorCode::kCorruptFile, shard.text() + " does not follow the archived chain of " +
+                                                partition_.text() + ", which ends at " +
+                                                std::to_string(next.shards.back().end.value()));
   }
   shard.footer_size = content->size() - shard.size;
   next.shards.push_back(cluster::ChainShard::of(shard));
   next.log_start = std::max(next.log_start, log_.log_start());
   CO_TRY(co_await write_chain(next));
-  CO_TRY(co_await log_.mark_archived(id));
+  auto marked = co_await log_.mark_archived(id);
+  if (!marked) {
+    loaded_ = false;  // the record is ahead of the catalog, which catches up when the chain is loaded again
+    co_return marked;
+  }
   publish();
   ++context_.metrics.archived_shards;
   context_.metrics.archived_bytes.add(content->size());
@@ -325,8 +328,7 @@ void Archiver::restore_access(const std::vector<log::ShardDescriptor>& recorded)
   archived_.set_shards(std::move(shards));
 }
 
-// --- retention
-// ---------------------------------------------------------------------------------------------------------
+// --- retention -------------------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::apply_retention() {
   auto decision = decide_retention(log_.chain(), log_.settings(), log_.log_start(), context_.env.clock.wall());
@@ -380,8 +382,7 @@ Task<Result<void>> Archiver::trim_chain(Offset log_start) {
   co_return Result<void>{};
 }
 
-// --- what is left over
-// -------------------------------------------------------------------------------------------------
+// --- what is left over -----------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::remove_objects() {
   while (!garbage_.empty() && !stopping_) {
@@ -435,8 +436,7 @@ bool Archiver::is_orphan(const std::string& key) const {
   return *page_end < newest_end && std::find(page_keys_.begin(), page_keys_.end(), key) == page_keys_.end();
 }
 
-// --- small things
-// ------------------------------------------------------------------------------------------------------
+// --- small things ----------------------------------------------------------------------------------------------------
 
 std::string Archiver::key_of(const log::ShardDescriptor& shard) const {
   return archive::object_key(context_.settings.prefix, {partition_, shard.base, shard.generation});

@@ -92,8 +92,7 @@ void Partition::update(cluster::TopicViewPtr topic, Epoch leader_epoch) {
   }
 }
 
-// --- produce
-// ----------------------------------------------------------------------------------------------------------
+// --- produce ---------------------------------------------------------------------------------------------------------
 
 Result<Appended> Partition::append(Buffer batch, const AppendOptions& options) {
   if (closing_) return fail(closed(key_));
@@ -143,8 +142,7 @@ void Partition::advance_high_watermark() {
   notify_readers();
 }
 
-// --- fetch
-// ------------------------------------------------------------------------------------------------------------
+// --- fetch -----------------------------------------------------------------------------------------------------------
 
 void Partition::subscribe(const std::shared_ptr<Event>& news) {
   if (!news) return;
@@ -218,6 +216,8 @@ Task<void> Partition::read_local(ReadRequest request, Offset limit, ReadResult& 
   result.batches = std::move(read->batches);
   result.first = read->start;
   result.end = read->end;
+  // Who asked for more than there is wants to know of the next append.
+  if (result.end >= limit) subscribe(request.news);
   (read->from_memory ? result.tiers.tail : result.tiers.local) = result.size;
   if (const auto* shard = log_->chain().find(read->start)) {
     result.shard = log_->chain().id_of(*shard);
@@ -242,6 +242,7 @@ void Partition::read_archived(const ReadRequest& request, Offset limit, ReadResu
   result.size = read->size();
   result.first = read->start;
   result.end = read->end;
+  if (result.end >= limit) subscribe(request.news);
   result.first_timestamp = read->first_timestamp;
   result.last_timestamp = read->last_timestamp;
   result.shard = read->shard;
@@ -255,8 +256,7 @@ void Partition::read_archived(const ReadRequest& request, Offset limit, ReadResu
   result.batches = std::move(read->batches);
 }
 
-// --- look-ups
-// ---------------------------------------------------------------------------------------------------------
+// --- look-ups --------------------------------------------------------------------------------------------------------
 
 Offset Partition::archived_end() const { return archived_.empty() ? log_start() : archived_.end(); }
 
@@ -305,8 +305,7 @@ Task<Result<OffsetAnswer>> Partition::find_max_timestamp() {
   co_return OffsetAnswer{best.timestamp, best.offset, epoch_at(best.offset)};
 }
 
-// --- shards
-// -----------------------------------------------------------------------------------------------------------
+// --- shards ----------------------------------------------------------------------------------------------------------
 
 Task<Result<Offset>> Partition::delete_records(Offset before) {
   Use use(*this);
@@ -330,8 +329,7 @@ Task<Result<std::vector<cache::BlockRange>>> Partition::resolve(prefetch::Offset
   co_return co_await archived_.resolve(from, to, bytes_max, deadline);
 }
 
-// --- life
-// -------------------------------------------------------------------------------------------------------------
+// --- life ------------------------------------------------------------------------------------------------------------
 
 void Partition::tick(Instant now, WallTime wall) {
   if (closing_) return;

@@ -17,6 +17,12 @@ constexpr Duration kRemovalMax = 60s;
 constexpr Duration kSettleMax = 10s;
 constexpr Duration kSettleInterval = 200ms;
 
+// Whether the partition exists, whoever leads it. What no longer exists may be removed, and nothing else.
+bool is_here(const cluster::ClusterView& view, const PartitionKey& key) {
+  const auto* topic = view.topic(key.topic);
+  return topic != nullptr && !topic->deleting;
+}
+
 }  // namespace
 
 PartitionTableMetrics::PartitionTableMetrics(MetricsRegistry& registry)
@@ -35,8 +41,7 @@ PartitionTable::PartitionTable(Parts parts)
 
 PartitionTable::~PartitionTable() = default;
 
-// --- following the view
-// -----------------------------------------------------------------------------------------------
+// --- following the view ----------------------------------------------------------------------------------------------
 
 Task<void> PartitionTable::start(cluster::ClusterViewPtr view) {
   view_ = view;
@@ -52,6 +57,11 @@ void PartitionTable::follow(cluster::ClusterViewPtr view) {
   reconcile(*view_);
 }
 
+bool PartitionTable::leads(const cluster::ClusterView& view, const PartitionKey& key) const {
+  const auto* state = view.partition(key);
+  return is_here(view, key) && state != nullptr && state->leader == parts_.context.self;
+}
+
 void PartitionTable::reconcile(const cluster::ClusterView& view) {
   std::unordered_set<PartitionKey> wanted;
   for (const auto& [name, topic] : view.topics()) {
@@ -63,9 +73,9 @@ void PartitionTable::reconcile(const cluster::ClusterView& view) {
       auto& slot = slots_[key];
       if (slot.partition) {
         slot.partition->update(topic, partition.leader_epoch);
+        if (!std::exchange(slot.led, true) && listener_) listener_(slot.partition, true);
       } else if (!slot.opening) {
         slot.opening = true;
-        slot.unwanted = false;
         ++opening_;
         tasks_.spawn(open(*this, topic, key, partition.leader_epoch));
       }
@@ -73,12 +83,12 @@ void PartitionTable::reconcile(const cluster::ClusterView& view) {
   }
   for (auto it = slots_.begin(); it != slots_.end();) {
     auto& [key, slot] = *it;
-    if (wanted.contains(key)) {
+    if (wanted.contains(key) || slot.opening) {
       ++it;
       continue;
     }
-    if (slot.opening) {
-      slot.unwanted = true;
+    if (slot.partition && std::exchange(slot.led, false) && listener_) listener_(slot.partition, false);
+    if (is_here(view, key)) {
       ++it;
       continue;
     }
@@ -100,15 +110,13 @@ Task<void> PartitionTable::open(PartitionTable& self, cluster::TopicViewPtr topi
     ++self.metrics_.open_failures;
     slot.error = opened.error();
     log_line(warn, "partition_open_failed", {{"topic", topic->name}, {"partition", key}, {"error", opened.error()}});
-  } else if (slot.unwanted || self.stopping_) {
+  } else if (self.stopping_) {
     auto partition = *std::move(opened);
-    bool unwanted = slot.unwanted;
     self.slots_.erase(key);
-    if (unwanted) {
-      self.tasks_.spawn(remove(self, std::move(partition)));
-    } else {
-      co_await partition->close();
-    }
+    co_await partition->close();
+  } else if (!is_here(*self.view_, key)) {
+    self.slots_.erase(key);
+    self.tasks_.spawn(remove(self, *std::move(opened)));
   } else {
     slot.error.reset();
     slot.partition = *std::move(opened);
@@ -119,7 +127,8 @@ Task<void> PartitionTable::open(PartitionTable& self, cluster::TopicViewPtr topi
       if (current != self.view_->topics().end() && state != nullptr)
         slot.partition->update(current->second, state->leader_epoch);
     }
-    if (self.listener_) self.listener_(slot.partition, true);
+    slot.led = self.leads(*self.view_, key);
+    if (slot.led && self.listener_) self.listener_(slot.partition, true);
   }
   self.changed_.notify();
 }
@@ -136,7 +145,6 @@ Task<bool> PartitionTable::view_is_complete() {
 }
 
 Task<void> PartitionTable::remove(PartitionTable& self, PartitionPtr partition) {
-  if (self.listener_) self.listener_(partition, false);
   auto key = partition->key();
   auto& clock = self.parts_.context.env.clock;
   // A topic made a moment ago is in the store before it is in the view.
@@ -227,20 +235,20 @@ Task<void> PartitionTable::stop() {
   changed_.notify();
   std::vector<PartitionPtr> open;
   for (auto& [key, slot] : slots_) {
-    if (slot.partition) open.push_back(std::move(slot.partition));
+    if (!slot.partition) continue;
+    if (slot.led && listener_) listener_(slot.partition, false);
+    open.push_back(std::move(slot.partition));
   }
   std::erase_if(slots_, [](const auto& entry) { return !entry.second.opening; });
   auto close_one = [](PartitionPtr partition) -> Task<void> { co_await partition->close(); };
   for (auto& partition : open) {
-    if (listener_) listener_(partition, false);
     tasks_.spawn(close_one(std::move(partition)));
   }
   open.clear();
   co_await tasks_.join();
 }
 
-// --- look-ups
-// ---------------------------------------------------------------------------------------------------------
+// --- look-ups --------------------------------------------------------------------------------------------------------
 
 Task<Result<PartitionTable::PartitionPtr>> PartitionTable::get(PartitionKey key, Deadline deadline) {
   while (!stopping_) {
@@ -250,7 +258,8 @@ Task<Result<PartitionTable::PartitionPtr>> PartitionTable::get(PartitionKey key,
           view_ && view_->partition(key) != nullptr ? ErrorCode::kNotLeader : ErrorCode::kUnknownTopicOrPartition;
       co_return fail(code, key.text());
     }
-    if (it->second.partition) co_return it->second.partition;
+    if (it->second.partition && it->second.led) co_return it->second.partition;
+    if (it->second.partition) co_return fail(ErrorCode::kNotLeader, key.text());
     if (!it->second.opening) {
       auto error = it->second.error.value_or(Error{ErrorCode::kStorageError, key.text()});
       co_return fail(std::move(error));
@@ -262,13 +271,13 @@ Task<Result<PartitionTable::PartitionPtr>> PartitionTable::get(PartitionKey key,
 
 PartitionTable::PartitionPtr PartitionTable::find(const PartitionKey& key) const {
   auto it = slots_.find(key);
-  return it == slots_.end() ? nullptr : it->second.partition;
+  return it == slots_.end() || !it->second.led ? nullptr : it->second.partition;
 }
 
 std::vector<PartitionTable::PartitionPtr> PartitionTable::all() const {
   std::vector<PartitionPtr> out;
   for (const auto& [key, slot] : slots_) {
-    if (slot.partition) out.push_back(slot.partition);
+    if (slot.partition && slot.led) out.push_back(slot.partition);
   }
   return out;
 }

@@ -32,14 +32,16 @@ class PartitionTable final : public prefetch::ShardMap {
   explicit PartitionTable(Parts parts);
   ~PartitionTable() override;
 
-  // Called when a partition has been opened, and before it is closed, on this core. Set before `start`.
+  // Called when a partition has been opened, or is led again, and before it is closed, or led no more. Set before
+  // `start`.
   using Listener = std::function<void(const PartitionPtr&, bool opened)>;
   void set_listener(Listener listener) { listener_ = std::move(listener); }
 
   // Opens what `view` says this broker leads, removes what lies on the disk for topics that are no more, and resumes
   // when all is open. A partition that cannot be opened is logged, tried again, and answers with its error meanwhile.
   Task<void> start(cluster::ClusterViewPtr view);
-  // A newer view: opens, updates and removes; later, not inside this call.
+  // A newer view: opens, updates and removes; later, not inside this call. Only a topic that is gone takes its bytes
+  // with it: a partition that loses its leader, as when this broker's session ends, is kept as it is.
   void follow(cluster::ClusterViewPtr view);
   Task<void> stop();  // closes all
 
@@ -60,7 +62,7 @@ class PartitionTable final : public prefetch::ShardMap {
     PartitionPtr partition;      // null while opening, or when that failed
     std::optional<Error> error;  // of the last attempt
     bool opening = false;
-    bool unwanted = false;  // the topic went while it was being opened
+    bool led = false;  // by this broker; otherwise it is kept, and found by nobody
   };
   static Task<void> open(PartitionTable& self, cluster::TopicViewPtr topic, PartitionKey key, Epoch epoch);
   static Task<void> remove(PartitionTable& self, PartitionPtr partition);
@@ -69,6 +71,7 @@ class PartitionTable final : public prefetch::ShardMap {
   Task<bool> view_is_complete();
   Task<void> remove_orphans(cluster::ClusterViewPtr view);
   void reconcile(const cluster::ClusterView& view);
+  bool leads(const cluster::ClusterView& view, const PartitionKey& key) const;
 
   Parts parts_;
   PartitionTableMetrics metrics_;

@@ -295,6 +295,19 @@ TEST_F(FetchSessionsTest, ASessionEvictedDuringTheFetchIsLearntWithTheNext) {
   EXPECT_EQ(client.begin().error, wire::WireError(ErrorCode::kFetchSessionIdNotFound));
 }
 
+TEST_F(FetchSessionsTest, WhatAllSessionsRememberIsBounded) {
+  FetchSessions few(10, 1, 1, 5);
+  Client first(few), second(few);
+  first.begin({{"a", 0}, {"a", 1}, {"a", 2}});
+  second.begin({{"b", 0}, {"b", 1}, {"b", 2}});
+  EXPECT_NE(first.id, 0);
+  EXPECT_EQ(second.id, 0) << "it reads without a session";
+  EXPECT_TRUE(first.begin({{"a", 3}, {"a", 4}}).error.ok());
+  EXPECT_TRUE(first.begin({{"a", 3, 50}}).error.ok()) << "a seek remembers nothing more";
+  EXPECT_EQ(first.begin({{"a", 5}}).error, wire::WireError(ErrorCode::kFetchSessionIdNotFound));
+  EXPECT_EQ(few.size(), 0u);
+}
+
 TEST_F(FetchSessionsTest, WithoutSlotsEveryFetchIsAFullOne) {
   FetchSessions none(0, 1, 1);
   Client client(none);

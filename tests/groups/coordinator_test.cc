@@ -240,6 +240,22 @@ TEST_F(CoordinatorTest, AGroupThatOnlyRefusedSomebodyIsNotKept) {
   EXPECT_TRUE(run(coordinator_->list({})).groups.empty());
 }
 
+TEST_F(CoordinatorTest, AJoinIsToldWhenItBeginsToWait) {
+  settings_.initial_rebalance_delay = 3s;
+  start();
+  ASSERT_EQ(commit(commit_request("t", 1, 42)), 0);
+  auto joined = join("");
+  world_.run_for(5s);
+  ASSERT_TRUE(joined.arrived());
+  ASSERT_GE(sink_.events.size(), 3U);
+  const auto& waiting = sink_.events[1];
+  EXPECT_EQ(waiting.kind, prefetch::GroupEventKind::join);
+  EXPECT_EQ(waiting.generation, Generation(-1));
+  ASSERT_EQ(waiting.offsets.size(), 1U);
+  EXPECT_EQ(waiting.offsets[0].offset, Offset(42));
+  EXPECT_EQ(sink_.events[2].generation, Generation(1));
+}
+
 TEST_F(CoordinatorTest, EventsTellWhatIsAboutToBeRead) {
   start();
   ASSERT_EQ(commit(commit_request("t", 1, 42)), 0);

@@ -2,6 +2,7 @@
 
 #include "broker/base/limits.h"
 #include "predictor/plan_codec.h"
+#include "tests/support/golden.h"
 
 #include <set>
 
@@ -153,6 +154,15 @@ TEST_F(SidecarTest, KilledAndStartedAgainItKnowsTheJob) {
   ASSERT_TRUE(sidecar->load(snapshot));
   EXPECT_FALSE(job(2).empty());
   EXPECT_FALSE(sidecar->load(snapshot.substr(0, snapshot.size() / 2)));
+}
+
+// What the first release had learnt is not learnt anew by the next.
+TEST_F(SidecarTest, ASnapshotOfVersion1IsStillKnown) {
+  job(1);
+  auto stored = test::golden("predictor_snapshot_v1", sidecar->save());
+  sidecar = std::make_unique<Sidecar>(settings(), from_ms(kStart + 1));
+  ASSERT_TRUE(sidecar->load(stored));
+  EXPECT_FALSE(job(2).empty());
 }
 
 TEST_F(SidecarTest, HostileRecordsAreCountedAndLeftOut) {

@@ -1,6 +1,8 @@
 """The rules of the source tree that a machine can check. Each rule yields (path, line, what is wrong, what to do)."""
 import os
 import re
+import shutil
+import subprocess
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
 LINES_MAX = 600
@@ -205,4 +207,17 @@ def own_header_first(tree):
                 yield path, first[0], "its own header is not its first include", "so that the header proves to stand alone"
 
 
-RULES = [layer_order, libraries, banned_calls, markers, long_files, headers, dead_files, own_header_first]
+def style(tree):
+    """Where clang-format is installed, and says what the tree's style is."""
+    program = shutil.which("clang-format-19")
+    if not program or not tree.sources or not os.path.exists(os.path.join(tree.root, ".clang-format")):
+        return
+    done = subprocess.run([program, "--dry-run", *tree.sources], cwd=tree.root, stderr=subprocess.PIPE, text=True, check=False)
+    first = {}
+    for path, number in re.findall(r"^(\S+?):(\d+):\d+: warning: code should be clang-formatted", done.stderr, re.M):
+        first.setdefault(path, int(number))
+    for path, number in first.items():
+        yield path, number, "is not in the project's style", "make format"
+
+
+RULES = [layer_order, libraries, banned_calls, markers, long_files, headers, dead_files, own_header_first, style]

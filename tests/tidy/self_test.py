@@ -1,5 +1,6 @@
 """Plants each violation in a small tree and looks whether its rule, and only its rule, finds it."""
 import os
+import shutil
 import tempfile
 
 import rules
@@ -58,3 +59,8 @@ def run():
         found = findings_in({**GOOD, path: text})
         if [rule for rule, _ in found] != [name] or found[0][1][0] != path:
             yield f"planted in {path} for {name}: {text.strip()!r}, found {found}"
+    styled = {"Makefile": GOOD["Makefile"], ".clang-format": "BasedOnStyle: Google\n", "broker/base/a.cc": "int  x;\n", "broker/base/b.cc": "int x;\n"}
+    expected = [("style", "broker/base/a.cc")] if shutil.which("clang-format-19") else []
+    found = [(name, where[0]) for name, where in findings_in(styled)]
+    if found != expected:
+        yield f"of one file out of style, found {found}"

@@ -1,0 +1,35 @@
+// reader.h: consumers without a group: they seek at will and check every byte.
+#pragma once
+
+#include "broker/env/task.h"
+#include "tests/simulation/trial.h"
+#include "tests/simulation/wire_client.h"
+
+namespace forelog::simulation {
+
+// Reads here and there until the trial stops.
+Task<void> read_at_random(Trial& trial, std::uint64_t seed);
+
+// Reads `model` from its start to its end; in `content` a hash of all records and their offsets. Fails at any error:
+// for the end of a run, when nothing is broken.
+Task<Result<void>> read_whole(Trial& trial, PartitionModel& model, std::uint64_t seed, std::uint64_t& content);
+
+// Asks for one offset: a time, or one of Kafka's questions (below zero).
+Task<Result<Offset>> ask_offset(Trial& trial, WireClient& client, const PartitionModel& model, std::int64_t time);
+
+// Reads once from each of `from`, checks what comes, and moves the offsets on. Used by all consumers here.
+struct Position {
+  PartitionModel* model;
+  Offset offset;
+};
+struct FetchLimits {
+  Bytes partition_max = 64_KiB;
+  Bytes max = 1_MiB;
+  Bytes min = 1;
+  std::int32_t wait_ms = 200;
+};
+// Yields how many bytes came. Partitions answered with an error stay where they are, or move to a legal offset.
+Task<Result<Bytes>> fetch_once(Trial& trial, WireClient& client, std::vector<Position>& from, FetchLimits limits,
+                               wire::Version version, std::uint64_t* content = nullptr);
+
+}  // namespace forelog::simulation

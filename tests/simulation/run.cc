@@ -1,0 +1,400 @@
+#include "tests/simulation/run.h"
+
+#include "broker/all_settings.h"
+#include "broker/base/log.h"
+#include "broker/broker.h"
+#include "broker/env/event.h"
+#include "broker/env/simulated/simulated_world.h"
+#include "broker/wire/create_topics.h"
+#include "tests/simulation/group_member.h"
+#include "tests/simulation/plan_source.h"
+#include "tests/simulation/producer.h"
+#include "tests/simulation/reader.h"
+#include "tests/simulation/trial.h"
+#include "tests/support/run_task.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <optional>
+
+namespace forelog::simulation {
+namespace {
+
+constexpr Duration kPatience = 10min;  // of virtual time, for anything that must come to an end
+constexpr std::size_t kLogLinesKept = 25;
+constexpr Duration kElectionMax = 20s;
+constexpr std::int64_t kLatest = -1, kLatestTiered = -5;
+
+// The broker between one start and the stop, or crash, that ends it.
+struct Life {
+  std::unique_ptr<Broker> broker;
+  std::shared_ptr<PlanSourceState> plans = std::make_shared<PlanSourceState>();
+  std::optional<Result<void>> started;
+  bool stopped = false;
+};
+
+Task<void> live(std::shared_ptr<Life> life, env::Env& env, const AllSettings& settings) {
+  life->broker = std::make_unique<Broker>(env, settings);
+  life->started.emplace(co_await life->broker->start());
+}
+
+Task<void> die(std::shared_ptr<Life> life) {
+  co_await life->broker->stop();
+  life->broker.reset();
+  life->stopped = true;
+}
+
+// Takes the log lines while it lives. A line of level error is a violation.
+class LogWatch {
+ public:
+  explicit LogWatch(Trial& trial, env::SimulatedWorld& world) {
+    set_log_sink([this, &trial, &world](LogLevel level, std::string_view line) {
+      auto stamp = std::to_string(to_ms(world.now().time_since_epoch())) + "ms ";
+      if (std::getenv("LOG") != nullptr)
+        std::printf("%s%.*s\n", stamp.c_str(), static_cast<int>(line.size()), line.data());
+      lines_.push_back(stamp + std::string(line));
+      if (lines_.size() > kLogLinesKept) lines_.pop_front();
+      if (level == LogLevel::error) trial.violated("logged: " + std::string(line));
+    });
+  }
+  ~LogWatch() { set_log_sink({}); }
+  LogWatch(const LogWatch&) = delete;
+  LogWatch& operator=(const LogWatch&) = delete;
+  std::vector<std::string> lines() const { return {lines_.begin(), lines_.end()}; }
+
+ private:
+  std::deque<std::string> lines_;
+};
+
+class Run {
+ public:
+  explicit Run(const Scenario& scenario)
+      : scenario_(scenario),
+        world_(scenario.seed),
+        machine_(world_.machine(scenario.cores, "broker")),
+        clients_(world_.machine(1, "client")),
+        random_(scenario.seed ^ 0xc4a5),
+        trial_(clients_.env(), env::Endpoint{"broker", 9092}),
+        log_(trial_, world_) {
+    auto settings = read_all_settings(scenario.settings);
+    if (!settings) trial_.violated("settings: " + settings.error().text());
+    CHECK(settings.has_value());
+    settings_ = *std::move(settings);
+    for (std::size_t i = 0; i < scenario.partitions.size(); ++i)
+      trial_.models.push_back(
+          std::make_unique<PartitionModel>(scenario.partitions[i], scenario.seed * 7919 + i * 104729));
+  }
+
+  RunReport execute() {
+    begin_life();
+    if (fine()) client(create_topics(), "creating the topics");
+    for (std::size_t i = 0; i < trial_.models.size(); ++i)
+      start(produce_all(trial_, *trial_.models[i], seed_for("producer", i)));
+    for (int i = 0; i < scenario_.readers; ++i)
+      start(read_at_random(trial_, seed_for("reader", static_cast<std::size_t>(i))));
+    for (int i = 0; i < scenario_.groups * scenario_.members; ++i)
+      start(take_part(trial_, group(i / scenario_.members), seed_for("member", static_cast<std::size_t>(i))));
+    for (const auto& phase : scenario_.phases) {
+      if (fine()) live_through(phase);
+    }
+    if (fine()) finish();
+    report();
+    return std::move(report_);
+  }
+
+ private:
+  bool fine() const { return trial_.violations.empty(); }
+  std::uint64_t seed_for(std::string_view what, std::size_t number) const {
+    return hash_bytes(what.data(), what.size(), scenario_.seed) + number;
+  }
+  static GroupId group(int number) { return GroupId("group" + std::to_string(number)); }
+
+  // --- the broker ---
+  // Starts it; one that fails while something is broken is tried again once that is healed.
+  void begin_life() {
+    while (fine()) {
+      life_ = std::make_shared<Life>();
+      machine_.cores().spawn(CoreId(0), live(life_, machine_.env(), settings_));
+      if (!world_.run_until([&] { return life_->started.has_value(); }, kPatience)) return violated("the start hangs");
+      if (life_->started->has_value()) break;
+      if (!broken_) return violated("the start fails: " + life_->started->error().text());
+      heal();
+      stop_broker();
+    }
+    if (!fine() || scenario_.plans == PlanSource::silent) return;
+    auto offering = offer_plans(trial_, machine_.env(), life_->broker->hints(), scenario_.plans,
+                                ++lives_ + scenario_.seed, life_->plans);
+    machine_.cores().spawn(CoreId(0), std::move(offering));
+  }
+  void stop_broker() {
+    life_->plans->stopping = true;
+    machine_.cores().spawn(CoreId(0), die(life_));
+    if (!world_.run_until([&] { return life_->stopped; }, kPatience)) return violated("the stop hangs");
+    world_.run_for(1s);  // a sleeping source of plans sees that it shall stop
+    trial_.violated_if(life_->plans->answered != life_->plans->offered, "offers of plans were never answered");
+    note_plans();
+  }
+  void note_plans() {
+    report_.plans_offered += life_->plans->offered;
+    report_.plans_accepted += life_->plans->accepted;
+  }
+  void cut_power(env::SimulatedWorld::Loss loss) {
+    note_plans();
+    world_.crash(machine_, loss);
+    env::abandon(std::exchange(life_, nullptr));
+    ++trial_.power_cuts;
+    for (auto& model : trial_.models) model->on_power_cut();
+    world_.run_for(random_.between({10ms, 3s}));
+    world_.restart(machine_);
+    begin_life();
+  }
+
+  // --- what breaks ---
+  void live_through(const Phase& phase) {
+    world_.run_until([&] { return !fine(); }, phase.before);
+    if (!fine()) return;
+    ++report_.met[static_cast<std::size_t>(phase.fault)];
+    broken_ = true;
+    auto& faults = machine_.faults();
+    switch (phase.fault) {
+      case Fault::crash:
+        return cut_power(env::SimulatedWorld::Loss::some);
+      case Fault::crash_all:
+        return cut_power(env::SimulatedWorld::Loss::all);
+      case Fault::clean_restart: {
+        auto was = std::exchange(broken_, false);
+        heal();
+        stop_broker();
+        if (fine()) begin_life();
+        broken_ = was;
+        return;
+      }
+      case Fault::full_disk:
+        faults.disk_capacity = machine_.disk().used() + static_cast<Bytes>(random_.below(100'000));
+        break;
+      case Fault::disk_errors:
+        faults.disk_error_rate = 0.05;
+        break;
+      case Fault::slow_disk:
+        faults.disk_slow_rate = 0.2;
+        break;
+      case Fault::archive_slow:
+        faults.archive = {200ms, 3s};
+        break;
+      case Fault::archive_failing:
+        faults.archive_failure_rate = 0.2;
+        break;
+      case Fault::archive_outage:
+        faults.archive_outage = true;
+        break;
+      case Fault::archive_silent:
+        faults.archive_silent = true;
+        break;
+      case Fault::archive_breaks:
+        faults.archive_break_rate = 0.3;
+        break;
+      case Fault::archive_wrong_bytes:
+        faults.archive_wrong_bytes_rate = 0.3;
+        break;
+      case Fault::resets:
+        faults.network_reset_rate = clients_.faults().network_reset_rate = 0.05;
+        break;
+      case Fault::silence:
+        faults.network_unreachable = true;
+        break;
+      case Fault::wall_jump:
+        machine_.jump_wall(random_.between({-2h, 2h}));
+        break;
+      case Fault::metadata_failures:
+        faults.metadata_failure_rate = 0.2;
+        break;
+    }
+    world_.run_until([&] { return !fine(); }, phase.lasts);
+    // Some faults outlast their phase and meet the next one.
+    if (random_.chance(0.7)) heal();
+  }
+  void heal() {
+    machine_.faults() = {};
+    clients_.faults() = {};
+  }
+
+  // --- clients ---
+  void start(Task<void> task) {
+    ++running_;
+    clients_.cores().spawn(CoreId(0), note_end(*this, std::move(task)));
+  }
+  static Task<void> note_end(Run& run, Task<void> task) {
+    co_await std::move(task);
+    --run.running_;
+  }
+  // Runs one task of a client to its end; nothing is broken, so it must succeed.
+  void client(Task<Result<void>> task, const std::string& doing) {
+    auto result = std::make_shared<std::optional<Result<void>>>();
+    clients_.cores().spawn(CoreId(0), test::detail::keep_result(result, std::move(task)));
+    auto ended = [&] { return result->has_value() || !fine(); };
+    if (!world_.run_until(ended, kPatience)) return violated(doing + " hangs");
+    if (result->has_value() && !result->value()) violated(doing + " fails: " + result->value().error().text());
+  }
+  Task<Result<void>> create_topics() {
+    WireClient client(trial_.env, "admin");
+    CO_TRY(co_await client.open(trial_.endpoint, trial_.patience()));
+    wire::CreateTopicsRequest request;
+    for (const auto& plan : scenario_.topics) {
+      wire::CreateTopicsRequest::Topic topic{plan.name, plan.partitions, 1, {}, {}};
+      for (const auto& [key, value] : plan.settings) topic.configs.push_back({key, value});
+      request.topics.push_back(std::move(topic));
+    }
+    auto answer = CO_TRY(co_await client.call(std::move(request), 7, trial_.patience()));
+    for (const auto& topic : answer.topics) {
+      if (!topic.error_code.ok()) {
+        co_return fail(ErrorCode::kUnavailable, topic.name.value() + ": " + topic.error_message.value_or("no reason"));
+      }
+      trial_.topic_ids[topic.name] = topic.topic_id;
+    }
+    co_return Result<void>{};
+  }
+
+  // --- the end ---
+  void finish() {
+    heal();
+    world_.run_until([&] { return !fine(); }, 5s);  // what was sent while things were broken is answered by then
+    if (!fine()) return;
+    trial_.calm = true;
+    auto all_written = [&] {
+      auto written = [](const auto& model) { return model->acknowledged == model->count(); };
+      return !fine() || std::ranges::all_of(trial_.models, written);
+    };
+    if (!world_.run_until(all_written, kPatience))
+      return violated("not everything is written after all has healed: " + unwritten());
+    client(wait_for_archiving(), "archiving");
+    trial_.stopping = true;
+    if (!world_.run_until([&] { return running_ == 0 || !fine(); }, kPatience)) return violated("a client never ends");
+    verify();
+    if (!fine()) return;
+    stop_broker();
+    if (!fine()) return;
+    broken_ = false;
+    begin_life();
+    auto before = report_.content;
+    if (fine()) client(wait_for_leaders(), "electing leaders");
+    verify();
+    if (!fine()) return;
+    for (const auto& [name, content] : before) {
+      bool same = report_.content[name] == content;
+      const auto* model = find(name);
+      trial_.violated_if(!same && !model->plan().has_retention, name + " reads otherwise after a restart");
+    }
+    stop_broker();
+  }
+  // A broker that has just started does not lead at once: its old session must end, and a leader be chosen.
+  Task<Result<void>> wait_for_leaders() {
+    WireClient client(trial_.env, "admin");
+    CO_TRY(co_await client.open(trial_.endpoint, trial_.patience()));
+    auto deadline = trial_.env.clock.now() + kElectionMax;
+    for (auto& model : trial_.models) {
+      while (true) {
+        auto found = co_await ask_offset(trial_, client, *model, kLatest);
+        if (found) break;
+        if (trial_.env.clock.now() > deadline) co_return fail(found.error());
+        co_await sleep_until(trial_.env.clock, trial_.env.clock.now() + 100ms);
+      }
+    }
+    co_return Result<void>{};
+  }
+  void verify() {
+    for (std::size_t i = 0; i < trial_.models.size() && fine(); ++i) {
+      auto& model = *trial_.models[i];
+      client(read_whole(trial_, model, seed_for("verify", i), report_.content[model.name()]),
+             "reading all of " + model.name());
+    }
+    for (int i = 0; i < scenario_.groups && fine(); ++i)
+      client(check_committed(trial_, group(i)), "asking for committed offsets");
+  }
+  // All but the open shard of each partition goes to the archive by itself.
+  Task<Result<void>> wait_for_archiving() {
+    WireClient client(trial_.env, "admin");
+    CO_TRY(co_await client.open(trial_.endpoint, trial_.patience()));
+    auto deadline = trial_.env.clock.now() + 5min;
+    for (auto& model : trial_.models) {
+      if (!is_archived(model->plan().topic)) continue;
+      while (true) {
+        auto last = CO_TRY(co_await ask_offset(trial_, client, *model, kLatestTiered));
+        // An open shard holds no more than a shard may, or one batch.
+        auto left = model->bytes_from(last + 1);
+        auto open_max = model->plan().shard_size + static_cast<Bytes>(model->plan().value_size_max * 5 + 1000);
+        if (left <= open_max) break;
+        if (trial_.env.clock.now() > deadline) {
+          co_return fail(ErrorCode::kTimeout, model->name() + ": " + std::to_string(left) + " bytes behind offset " +
+                                                  std::to_string(last.value()) + " are not archived");
+        }
+        co_await sleep_until(trial_.env.clock, trial_.env.clock.now() + 1s);
+      }
+    }
+    co_return Result<void>{};
+  }
+  bool is_archived(const TopicName& name) const {
+    for (const auto& topic : scenario_.topics) {
+      if (topic.name == name) return !topic.settings.contains("remote.storage.enable");
+    }
+    return false;
+  }
+  const PartitionModel* find(const std::string& name) const {
+    for (const auto& model : trial_.models) {
+      if (model->name() == name) return model.get();
+    }
+    return nullptr;
+  }
+  std::string unwritten() const {
+    std::string out;
+    for (const auto& model : trial_.models) {
+      if (model->acknowledged < model->count())
+        out += model->name() + " " + std::to_string(model->acknowledged) + "/" + std::to_string(model->count()) + " ";
+    }
+    return out;
+  }
+
+  void violated(std::string what) { trial_.violated(std::move(what)); }
+  void report() {
+    report_.violations = trial_.violations;
+    report_.last_log = log_.lines();
+    report_.trace = world_.trace_hash();
+    report_.events = world_.events();
+    report_.virtual_time = world_.now().time_since_epoch();
+    report_.batches_acknowledged = trial_.batches_acknowledged;
+    report_.batches_read = trial_.batches_read;
+    report_.commits = trial_.commits;
+    report_.rebalances = trial_.rebalances;
+    report_.retries = trial_.retries;
+    report_.objects = world_.objects().size();
+    // A broken run ends in the middle: what still runs is left as a power cut leaves it.
+    if (life_ && !life_->stopped) env::abandon(std::exchange(life_, nullptr));
+  }
+
+  const Scenario& scenario_;
+  env::SimulatedWorld world_;
+  env::SimulatedMachine& machine_;
+  env::SimulatedMachine& clients_;
+  env::SeededRandom random_;
+  Trial trial_;
+  LogWatch log_;
+  AllSettings settings_;
+  std::shared_ptr<Life> life_;
+  RunReport report_;
+  std::uint64_t lives_ = 0;
+  int running_ = 0;
+  bool broken_ = false;
+};
+
+}  // namespace
+
+RunReport run_scenario(const Scenario& scenario) {
+  // Tasks of a run that broke off refer to it for ever.
+  auto run = std::make_shared<Run>(scenario);
+  auto report = run->execute();
+  if (!report.violations.empty()) env::abandon(run);
+  return report;
+}
+
+}  // namespace forelog::simulation

@@ -1,0 +1,65 @@
+// trial.h: what the clients of one simulated run share: what must be true, whether anything is allowed to go wrong just
+// now, and what has gone wrong that must not.
+#pragma once
+
+#include "broker/env/env.h"
+#include "tests/simulation/partition_model.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace forelog::simulation {
+
+// Offsets that one group has committed of one partition.
+struct CommittedOffset {
+  Offset acknowledged = kNoOffset;
+  std::vector<Offset> unanswered;  // sent after it; each may or may not have come through
+};
+
+// The entry of `topic` in a request's list of topics; a new one behind the others if there is none.
+template <class Topic, class Name>
+Topic& entry_of(std::vector<Topic>& topics, const Name& name, Name Topic::* member) {
+  for (auto& topic : topics) {
+    if (topic.*member == name) return topic;
+  }
+  topics.emplace_back().*member = name;
+  return topics.back();
+}
+
+class Trial {
+ public:
+  Trial(env::Env& client, env::Endpoint broker) : env(client), endpoint(std::move(broker)) {}
+
+  // Notes a violation; the run ends as failed.
+  void violated(std::string what) {
+    if (violations.size() < 20) violations.push_back(std::move(what));
+  }
+  void violated_if(bool wrong, const std::string& what) {
+    if (wrong) violated(what);
+  }
+  Deadline patience() const { return env.clock.now() + 30s; }
+  PartitionModel* find(const TopicName& topic, PartitionId partition) {
+    for (auto& model : models) {
+      if (model->plan().topic == topic && model->plan().partition == partition) return model.get();
+    }
+    return nullptr;
+  }
+
+  env::Env& env;  // of the clients' machine
+  env::Endpoint endpoint;
+  std::vector<std::unique_ptr<PartitionModel>> models;
+  std::map<TopicName, TopicId> topic_ids;
+  std::map<std::string, std::map<std::string, CommittedOffset>> committed;  // by group, then partition
+
+  bool stopping = false;  // readers and groups: finish what is under way
+  bool calm = false;      // nothing is broken any more: an error counts
+  int power_cuts = 0;     // so far
+  std::vector<std::string> violations;
+
+  // What happened, for the summary.
+  std::uint64_t batches_acknowledged = 0, batches_read = 0, commits = 0, rebalances = 0, retries = 0;
+};
+
+}  // namespace forelog::simulation
