@@ -93,6 +93,7 @@ struct Broker::Parts {
   Task<Result<void>> start_admin();
   static Task<bool> build_core(Parts& self, CoreId core, CoreParts::Shared shared);
   static Task<bool> start_core(Parts& self, CoreId core);
+  static Task<bool> stop_groups(Parts& self, CoreId core);
   static Task<bool> stop_core(Parts& self, CoreId core);
 };
 
@@ -272,6 +273,11 @@ Task<Result<void>> Broker::start() {
 
 // --- stop, right to left ---------------------------------------------------------------------------------------------
 
+Task<bool> Broker::Parts::stop_groups(Parts& self, CoreId core) {
+  co_await self.cores[static_cast<std::size_t>(core.value())]->stop_groups();
+  co_return true;
+}
+
 Task<bool> Broker::Parts::stop_core(Parts& self, CoreId core) {
   co_await self.cores[static_cast<std::size_t>(core.value())]->stop();
   co_return true;
@@ -286,6 +292,13 @@ Task<void> Broker::stop() {
   // Before the registration goes, or this broker would take leadership from itself.
   if (p.controller_started) co_await p.controller.stop();
   if (p.session) co_await p.session->stop();
+  if (p.cores_started) {
+    for (std::size_t i = 0; i < p.cores.size(); ++i) {
+      CoreId core(static_cast<std::int32_t>(i));
+      auto stopping = Parts::stop_groups(p, core);
+      co_await p.env.cores.on(core, std::move(stopping));
+    }
+  }
   if (p.server) co_await p.server->stop();
   if (p.cores_started) {
     for (std::size_t i = 0; i < p.cores.size(); ++i) {

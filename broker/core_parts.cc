@@ -135,9 +135,12 @@ void CoreParts::follow_settings(const cluster::ClusterView& view) {
   prefetcher_.configure(prefetch_share(*changed, shared_.services), staging(shared_.settings, shared_.services));
 }
 
-Task<void> CoreParts::stop() {
+Task<void> CoreParts::stop_groups() {
   stopping_ = true;
   co_await coordinator_.stop();
+}
+
+Task<void> CoreParts::stop() {
   co_await tasks_.join();
   co_await prefetcher_.stop();
   co_await access_log_.stop();

@@ -41,6 +41,9 @@ class CoreParts {
   prefetch::Prefetcher& prefetcher() { return prefetcher_; }
 
   Task<void> start();
+  // Answers all members that wait for a rebalance, however long they would, and lets groups go. Before the server waits
+  // for its requests.
+  Task<void> stop_groups();
   Task<void> stop();
 
  private:

@@ -18,7 +18,8 @@ struct ClientInfo {
   std::string client_id;      // of the latest request; may be empty
   std::string software_name;  // from ApiVersions v3+
   std::string software_version;
-  std::string rack;  // from Fetch v11+
+  std::string rack;     // from Fetch v11+
+  bool closed = false;  // nobody reads what is answered from now on; who waits for the client's sake may stop
 
   // Archived data that a fetch of this connection asked for and did not get before its own deadline: the wait goes on.
   struct ColdWait {

@@ -56,6 +56,7 @@ Connection::~Connection() = default;
 
 void Connection::close() {
   closing_ = true;
+  client_->closed = true;
   socket_->close();
   changed_.notify();
 }

@@ -19,6 +19,8 @@ namespace {
 
 // Once the first cold block has landed, others of the same load are a moment behind it.
 constexpr Duration kGather = 1ms;
+// How often a long wait looks whether its client is still there: as long as a consumer waits by default.
+constexpr Duration kClientCheck = 500ms;
 // A partition that is being opened is waited for, even by who does not want to wait for data.
 constexpr Duration kOpenWait = 1s;
 
@@ -320,8 +322,9 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
       co_await sleep_until(clock, std::min(fetch.deadline, now + kGather));
       continue;
     }
-    if (enough) break;
-    co_await wait_for_news(fetch, groups, fetch.deadline);
+    // A client may ask to wait for days. When it has gone, or the broker stops, nobody waits any more.
+    if (enough || context.client->closed) break;
+    co_await wait_for_news(fetch, groups, std::min(fetch.deadline, now + kClientCheck));
   }
   co_await note(fetch, groups, note_on_core);
 
