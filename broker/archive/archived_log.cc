@@ -249,14 +249,14 @@ void ArchivedLog::load_next(const log::ShardDescriptor& after, Bytes size, const
 
 // --- by time ---------------------------------------------------------------------------------------------------------
 
-Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_by_time(std::int64_t timestamp,
+Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_by_time(Offset from, std::int64_t timestamp,
                                                                               Deadline deadline) {
-  for (auto at = start(); const auto* shard = find(at);) {
+  for (auto at = std::max(from, start()); const auto* shard = find(at);) {
     at = shard->end;
     if (shard->max_timestamp < timestamp) continue;
     auto id = id_of(*shard);
     auto footer = CO_TRY(co_await footers_.get(id, shape_of(*shard), deadline));
-    auto found = CO_TRY(co_await find_in_shard(id, std::move(footer), timestamp, deadline));
+    auto found = CO_TRY(co_await find_in_shard(id, std::move(footer), from, timestamp, deadline));
     if (found) co_return found;
     at = std::max(at, start());  // retention may have moved it meanwhile
   }
@@ -264,17 +264,18 @@ Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_by_time(st
 }
 
 Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_in_shard(ShardId shard, FooterPtr footer,
-                                                                               std::int64_t timestamp,
+                                                                               Offset from, std::int64_t timestamp,
                                                                                Deadline deadline) {
   auto found = footer->position_for_time(timestamp);
-  for (auto position = found.value_or(footer->size); position < footer->size;) {
+  auto begin = std::max(found.value_or(footer->size), from <= footer->shard.base ? 0 : footer->position_for(from));
+  for (auto position = begin; position < footer->size;) {
     auto head_size = std::min<Bytes>(log::kBatchHeaderSize, footer->size - position);
     auto bytes = CO_TRY(co_await read_bytes(shard, position, head_size, deadline));
     auto head = CO_TRY(parse_head(bytes, shard, position, footer->size));
-    if (head.max_timestamp >= timestamp) {
+    if (head.max_timestamp >= timestamp && head.last >= from) {
       auto batch_bytes = CO_TRY(co_await read_bytes(shard, position, head.size, deadline));
       auto batch = CO_TRY(log::BatchView::parse(batch_bytes));
-      auto record = CO_TRY(log::find_by_time(batch, timestamp, kBatchSizeMax));
+      auto record = CO_TRY(log::find_by_time(batch, timestamp, kBatchSizeMax, from));
       if (record) co_return record;
     }
     position += head.size;

@@ -62,8 +62,10 @@ class ArchivedLog {
   // returned; CorruptFile when the shard contradicts its index.
   Result<ColdRead> try_read(const ColdRequest& request, std::shared_ptr<Event> landed);
 
-  // The first record with a timestamp of at least `timestamp`, if it is archived. Loads what it needs; opens one batch.
-  Task<Result<std::optional<log::TimestampedOffset>>> find_by_time(std::int64_t timestamp, Deadline deadline);
+  // The first record at or after `from` (where the partition's log starts: it may lie inside a shard) with a timestamp
+  // of at least `timestamp`, if it is archived. Loads what it needs; opens one batch.
+  Task<Result<std::optional<log::TimestampedOffset>>> find_by_time(Offset from, std::int64_t timestamp,
+                                                                   Deadline deadline);
 
   // Blocks of today's generations that hold the offsets, in order, about `size_max` bytes in all; runs may be longer
   // than an extent. Waits only for indexes.
@@ -90,7 +92,7 @@ class ArchivedLog {
                             ColdRead& read);
   void load_next(const log::ShardDescriptor& after, Bytes size, const ColdRequest& request);
   void take(const Cursor& cursor, const ColdRequest& request, ColdRead& read);
-  Task<Result<std::optional<log::TimestampedOffset>>> find_in_shard(ShardId shard, FooterPtr footer,
+  Task<Result<std::optional<log::TimestampedOffset>>> find_in_shard(ShardId shard, FooterPtr footer, Offset from,
                                                                     std::int64_t timestamp, Deadline deadline);
   Task<Result<Buffer>> read_bytes(ShardId shard, Bytes position, Bytes size, Deadline deadline);
 

@@ -145,8 +145,10 @@ struct TimestampedOffset {
   friend bool operator==(const TimestampedOffset&, const TimestampedOffset&) = default;
 };
 
-// First record of the batch with a timestamp of at least `timestamp`, if any. Opens the batch unless LogAppendTime.
-Result<std::optional<TimestampedOffset>> find_by_time(BatchView batch, std::int64_t timestamp, Bytes size_max);
+// First record of the batch at or after `from` with a timestamp of at least `timestamp`, if any. Opens the batch unless
+// LogAppendTime.
+Result<std::optional<TimestampedOffset>> find_by_time(BatchView batch, std::int64_t timestamp, Bytes size_max,
+                                                      Offset from = Offset(0));
 // Record with the batch's largest timestamp; the first of several.
 Result<TimestampedOffset> find_max_timestamp(BatchView batch, Bytes size_max);
 

@@ -124,13 +124,13 @@ Task<Result<std::optional<TimestampedOffset>>> LocalLog::Impl::find_by_time_in(S
     Result<std::optional<TimestampedOffset>> found = std::nullopt;
     auto walked = for_each_batch(read_now.batches, [&](BatchView batch) {
       if (batch.max_timestamp() < timestamp) return true;
-      found = log::find_by_time(batch, timestamp, kOpenedMax);
-      return found.has_value() && (!found->has_value() || (*found)->offset < from);
+      found = log::find_by_time(batch, timestamp, kOpenedMax, from);
+      return found.has_value() && !found->has_value();
     });
     CO_TRY(std::move(walked));
     auto match = CO_TRY(std::move(found));
-    // A record below where we started may come first in its batch; one at or above the limit is not there yet.
-    if (match && match->offset >= from) co_return match->offset < end_max ? match : std::nullopt;
+    // One at or above the limit is not there yet.
+    if (match) co_return match->offset < end_max ? match : std::nullopt;
     from = read_now.end;
   }
   co_return std::nullopt;

@@ -3,6 +3,8 @@
 #include "broker/base/limits.h"
 #include "broker/log/batch.h"
 
+#include <algorithm>
+
 namespace forelog::log {
 namespace {
 
@@ -67,14 +69,16 @@ Result<bool> Records::next(Record& record) {
   return true;
 }
 
-Result<std::optional<TimestampedOffset>> find_by_time(BatchView batch, std::int64_t timestamp, Bytes size_max) {
-  if (batch.max_timestamp() < timestamp || batch.record_count() == 0) return std::nullopt;
+Result<std::optional<TimestampedOffset>> find_by_time(BatchView batch, std::int64_t timestamp, Bytes size_max,
+                                                      Offset from) {
+  if (batch.max_timestamp() < timestamp || batch.record_count() == 0 || batch.last_offset() < from) return std::nullopt;
   if (batch.timestamp_type() == TimestampType::log_append_time) {
-    return TimestampedOffset{batch.max_timestamp(), batch.base_offset()};
+    return TimestampedOffset{batch.max_timestamp(), std::max(batch.base_offset(), from)};
   }
   auto records = TRY(Records::open(batch, size_max));
   for (Record record; TRY(records.next(record));) {
-    if (record.timestamp >= timestamp) return TimestampedOffset{record.timestamp, record.offset};
+    if (record.timestamp >= timestamp && record.offset >= from)
+      return TimestampedOffset{record.timestamp, record.offset};
   }
   return std::nullopt;
 }

@@ -276,7 +276,7 @@ Task<Result<OffsetAnswer>> Partition::find_by_time(std::int64_t timestamp) {
   if (closing_) co_return fail(closed(key_));
   if (!archived_.empty() && archived_.start() < local_start()) {
     auto deadline = context_.env.clock.now() + kColdLookupMax;
-    auto found = CO_TRY(co_await archived_.find_by_time(timestamp, deadline));
+    auto found = CO_TRY(co_await archived_.find_by_time(log_start(), timestamp, deadline));
     if (found && found->offset < high_watermark() && found->offset >= log_start()) {
       co_return OffsetAnswer{found->timestamp, found->offset, epoch_at(found->offset)};
     }
@@ -298,7 +298,7 @@ Task<Result<OffsetAnswer>> Partition::find_max_timestamp() {
   }
   if (older != nullptr) {
     auto deadline = context_.env.clock.now() + kColdLookupMax;
-    auto found = CO_TRY(co_await archived_.find_by_time(older->max_timestamp, deadline));
+    auto found = CO_TRY(co_await archived_.find_by_time(log_start(), older->max_timestamp, deadline));
     if (found) best = *found;
   }
   if (best.offset == kNoOffset) co_return OffsetAnswer{};

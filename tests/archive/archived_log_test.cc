@@ -242,7 +242,7 @@ TEST_F(ArchivedLogTest, ResolveNamesTheBlocksOfEveryShardUpToItsBudget) {
 TEST_F(ArchivedLogTest, FindsRecordsByTime) {
   make({{1000, 1000}, {3, 600'000}});
   auto at = [&](std::int64_t timestamp) {
-    auto found = run(world, machine, log->find_by_time(timestamp, kForever));
+    auto found = run(world, machine, log->find_by_time(Offset(0), timestamp, kForever));
     return found && *found ? (*found)->offset.value() : -1;
   };
   EXPECT_EQ(at(0), 0);
@@ -250,6 +250,17 @@ TEST_F(ArchivedLogTest, FindsRecordsByTime) {
   EXPECT_EQ(at(1000 + 10 * 700 + 1), 701);
   EXPECT_EQ(at(1000 + 10 * 1001), 1001);
   EXPECT_EQ(at(1000 + 10 * 1003), -1);
+}
+
+TEST_F(ArchivedLogTest, LooksUpTimesFromTheStartOfTheLogOn) {
+  make({{1000, 1000}, {3, 600'000}});
+  auto from = [&](std::int64_t start, std::int64_t timestamp) {
+    auto found = run(world, machine, log->find_by_time(Offset(start), timestamp, kForever));
+    return found && *found ? (*found)->offset.value() : -1;
+  };
+  EXPECT_EQ(from(700, 0), 700) << "deleted records are not found, those behind them are";
+  EXPECT_EQ(from(700, 1000 + 10 * 800), 800);
+  EXPECT_EQ(from(1001, 0), 1001);
 }
 
 TEST_F(ArchivedLogTest, KnowsWhereEpochsEnd) {

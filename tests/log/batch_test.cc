@@ -149,6 +149,8 @@ TEST(Batch, TimestampIsFoundInsideTheBatch) {
   auto view = *BatchView::parse(batch);
   EXPECT_EQ(**find_by_time(view, 101, 1_MiB), (TimestampedOffset{300, Offset(11)}));
   EXPECT_FALSE(find_by_time(view, 301, 1_MiB)->has_value());
+  EXPECT_EQ((*find_by_time(view, 0, 1_MiB, Offset(11)))->offset, Offset(11)) << "the log starts inside the batch";
+  EXPECT_FALSE(find_by_time(view, 0, 1_MiB, Offset(13))->has_value());
   EXPECT_EQ(*find_max_timestamp(view, 1_MiB), (TimestampedOffset{300, Offset(11)}));
 }
 
