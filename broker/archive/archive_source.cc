@@ -123,7 +123,10 @@ Task<Result<void>> ArchiveSource::load(cache::BlockRange range, cache::LoadPrior
   auto result = co_await complete(extent, std::move(priority));
   extent->over = true;
   extent->on_block = nullptr;
-  if (!result) ++metrics_.failures;
+  if (!result) {
+    ++metrics_.failures;
+    failure_log_.note(range.shard, result.error(), parts_.clock.now());
+  }
   co_return result;
 }
 

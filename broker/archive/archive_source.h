@@ -6,6 +6,7 @@
 // block comes first counts.
 #pragma once
 
+#include "broker/archive/failure_log.h"
 #include "broker/archive/footer_cache.h"
 #include "broker/archive/settings.h"
 #include "broker/base/metrics.h"
@@ -67,6 +68,7 @@ class ArchiveSource final : public cache::BlockSource {
   ArchiveSettings settings_;
   ArchiveMetrics metrics_;
   RecentLatency latency_;
+  FailureLog failure_log_;
   TaskGroup attempts_;
 };
 

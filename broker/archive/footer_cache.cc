@@ -84,6 +84,7 @@ Task<void> FooterCache::run(ShardId shard, std::optional<ObjectShape> shape) {
   } else {
     ++failed_loads_;
     auto now = parts_.clock.now();
+    failure_log_.note(shard, footer.error(), now);
     if (failures_.size() >= kFailuresSweep) {
       std::erase_if(failures_, [now](const auto& entry) { return entry.second.until <= now; });
     }

@@ -4,6 +4,7 @@
 // round trip, and always in the archive. A footer is loaded by one task at a time; others join.
 #pragma once
 
+#include "broker/archive/failure_log.h"
 #include "broker/archive/shard_object.h"
 #include "broker/base/metrics.h"
 #include "broker/env/cores.h"
@@ -81,6 +82,7 @@ class FooterCache {
   std::unordered_map<ShardId, std::list<Entry>::iterator> index_;
   std::unordered_map<ShardId, Loading> loading_;
   std::unordered_map<ShardId, Failure> failures_;
+  FailureLog failure_log_;
   Counter catalog_loads_, archive_loads_, failed_loads_;
   Gauge bytes_;
   TaskGroup tasks_;
