@@ -27,6 +27,12 @@ Result<AllSettings> read_all_settings(SettingMap raw) {
   // Where there is an archive, topics use it unless they say otherwise (architecture, section 14).
   auto archive = raw.find("archive.url");
   if (archive != raw.end() && !archive->second.empty()) raw.emplace("remote.storage.enable", "true");
+  // Other settings of Kafka's may be without effect; one that keeps people out may not.
+  auto authorizer = raw.find("authorizer.class.name");
+  if (authorizer != raw.end() && !authorizer->second.empty()) {
+    return fail(ErrorCode::kInvalidSetting,
+                "authorizer.class.name: access control is not offered yet; without this setting everybody may do all");
+  }
   AllSettings all;
   all.warnings = std::move(checked.warnings);
   all.broker = TRY(read_settings<cluster::BrokerSettings>(raw));

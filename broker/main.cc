@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -24,6 +25,9 @@ constexpr const char* kUsage =
     "over the file. SIGTERM and SIGINT stop the broker cleanly.\n";
 
 Result<SettingMap> read_file(const std::string& path) {
+  // A directory can be opened, and reads as an empty file: a broker with defaults would start.
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return fail(ErrorCode::kInvalidSetting, path + " is a directory");
   std::ifstream file(path);
   if (!file) return fail(ErrorCode::kNotFound, path + ": cannot be opened");
   std::ostringstream text;

@@ -89,6 +89,18 @@ Result<void> validate(const BrokerSettings& broker, const ServiceSettings& servi
   for (const auto& listener : listeners) {
     if (listener.protocol != "PLAINTEXT") return refuse("listeners", listener.name, "only PLAINTEXT is offered yet");
   }
+  if (broker.advertised_listeners.empty()) {
+    for (const auto& listener : listeners) {
+      if (listener.host == "0.0.0.0" || listener.host == "::") {
+        return refuse("listeners", listener.name + "://" + listener.host,
+                      "clients cannot be told to connect to 'all addresses'; set advertised.listeners");
+      }
+    }
+  }
+  if (!broker.zookeeper_connect.empty()) {
+    return refuse("zookeeper.connect", broker.zookeeper_connect,
+                  "clusters are not offered yet; leave it empty to run one broker with its embedded metadata store");
+  }
   auto advertised = TRY(parse_listeners(broker.advertised_listeners, broker.protocol_map));
   for (const auto& listener : advertised) {
     if (listener.host.empty() || listener.host == "0.0.0.0" || listener.host == "::") {

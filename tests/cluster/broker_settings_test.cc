@@ -53,6 +53,9 @@ TEST(BrokerSettings, WhatCannotBeDoneYetIsRefusedWithTheReason) {
   EXPECT_NE(refusal({{"advertised.listeners", "PLAINTEXT://0.0.0.0:1"}}), "");
   EXPECT_NE(refusal({{"advertised.listeners", "SSL://h:1"}}), "");
   EXPECT_NE(refusal({{"listeners", ""}}), "");
+  EXPECT_NE(refusal({{"listeners", "PLAINTEXT://0.0.0.0:1"}}).find("advertised.listeners"), std::string::npos);
+  EXPECT_EQ(refusal({{"listeners", "PLAINTEXT://0.0.0.0:1"}, {"advertised.listeners", "PLAINTEXT://h:1"}}), "");
+  EXPECT_NE(refusal({{"zookeeper.connect", "zk:2181"}}).find("embedded"), std::string::npos);
   EXPECT_EQ(refusal({{"log.dir", "/only"}, {"archive.url", "file:/archive"}}), "");
 }
 
