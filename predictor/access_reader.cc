@@ -94,6 +94,9 @@ Result<std::unique_ptr<AccessReader>> AccessReader::open(AccessReaderSettings se
       {"reconnect.backoff.ms", "50"},
       {"reconnect.backoff.max.ms", "1000"},
       {"fetch.error.backoff.ms", "100"},
+      // A predictor that was killed and started again gets its partitions back within seconds.
+      {"session.timeout.ms", "6000"},
+      {"heartbeat.interval.ms", "1500"},
       {"fetch.min.bytes", "1"},
       {"fetch.wait.max.ms", "500"},
   };

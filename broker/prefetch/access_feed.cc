@@ -82,6 +82,10 @@ void AccessFeed::add(ReaderId reader, const AccessEvent& event) {
 
 void AccessFeed::add(const GroupEvent& event) {
   if (!settings_.enable) return;
+  // What would name nothing but the access log itself: its readers' commits must not feed them.
+  bool about_offsets = event.kind == GroupEventKind::commit || event.kind == GroupEventKind::offset_fetch ||
+                       event.kind == GroupEventKind::reset || event.kind == GroupEventKind::list_offsets;
+  if (about_offsets && event.offsets.empty()) return;
   auto is_ours = [this](const GroupOffset& named) { return is_excluded(named.partition, {}); };
   if (std::ranges::none_of(event.offsets, is_ours)) {
     if (admit()) push(key_of(event.client), to_record(event, mask_));

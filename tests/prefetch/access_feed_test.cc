@@ -164,7 +164,10 @@ TEST_F(AccessFeedTest, ItsOwnReadersAreNotRecorded) {
   commit.client = client();
   commit.offsets = {{partition(0, 9), Offset{1}, -1}};
   feed.add(commit);
+  commit.offsets.clear();  // whoever made the event has left the access log out already
+  feed.add(commit);
   EXPECT_TRUE(feed.drain().empty());
+  commit.offsets = {{partition(0, 9), Offset{1}, -1}};
   commit.offsets.push_back({partition(), Offset{1}, -1});
   feed.add(commit);
   auto entries = feed.drain();
