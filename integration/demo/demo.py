@@ -247,8 +247,8 @@ def main():
         broker.start(**{"archive.first.byte.delay.ms": args.delay_ms})
 
         results = []
-        # A night between two runs is a few seconds here.
-        predictor = broker.start_predictor(**{"session.idle.ms": 3000, "holdout.share": 0})
+        # A night between two runs is a few seconds here, and so is the time that something stays in the cache.
+        predictor = broker.start_predictor(**{"session.idle.ms": 3000, "window.ms": 3000, "holdout.share": 0})
         for name, mode in (("off", "off"), ("read-ahead", "read-ahead"), ("predictor", "predict")):
             demo.mode(mode)
             time.sleep(3)
