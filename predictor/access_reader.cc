@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 
 #include <librdkafka/rdkafka.h>
@@ -32,6 +33,8 @@ struct AccessReader::State {
   Positions positions;
   Owned<rd_kafka_t> consumer;
   bool failing = false;
+  int assigned = 0;
+  std::set<std::int32_t> ended;  // partitions whose end has been reached once
 
   static void on_rebalance(rd_kafka_t* consumer, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* partitions,
                            void* opaque) {
@@ -46,6 +49,7 @@ struct AccessReader::State {
       if (at != state.positions.end()) partitions->elems[i].offset = at->second;
     }
     rd_kafka_assign(consumer, partitions);
+    state.assigned = partitions->cnt;
     log_line(info, "access_log_assigned", {{"partitions", partitions->cnt}});
   }
 
@@ -87,7 +91,7 @@ Result<std::unique_ptr<AccessReader>> AccessReader::open(AccessReaderSettings se
       {"client.id", s.client_id},
       {"auto.offset.reset", s.newest ? "latest" : "earliest"},
       {"enable.auto.commit", "false"},
-      {"enable.partition.eof", "false"},
+      {"enable.partition.eof", "true"},
       {"allow.auto.create.topics", "false"},
       // A topic that is made later, and brokers that come back, are found within a second.
       {"topic.metadata.refresh.interval.ms", "1000"},
@@ -133,12 +137,18 @@ std::size_t AccessReader::poll(Duration wait, std::size_t records_max,
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
       state_->take(*message, take);
       ++taken;
-    } else if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+      state_->ended.insert(message->partition);
+    } else {
       State::on_error(state_->consumer.get(), message->err, rd_kafka_message_errstr(message.get()), state_.get());
       break;
     }
   }
   return taken;
+}
+
+bool AccessReader::has_reached_end() const {
+  return state_->assigned > 0 && state_->ended.size() >= static_cast<std::size_t>(state_->assigned);
 }
 
 const Positions& AccessReader::positions() const { return state_->positions; }

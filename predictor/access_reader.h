@@ -41,6 +41,8 @@ class AccessReader {
   // Returns how many. Trouble with brokers is logged and gone through.
   std::size_t poll(Duration wait, std::size_t records_max, const std::function<void(const LogRecord&)>& take);
 
+  // Every partition has been read to where its log ended at that moment.
+  bool has_reached_end() const;
   const Positions& positions() const;
   // Tells the group how far we are, for people who watch lag. Does not wait.
   void commit();

@@ -12,7 +12,7 @@ namespace forelog::cli {
 namespace {
 
 Result<void> run(const Arguments& arguments) {
-  auto idle_max = TRY(arguments.integer("idle", 5, 1, 3600));
+  auto wait_max = TRY(arguments.integer("wait", 10, 1, 3600));
   predictor::AccessReaderSettings settings;
   settings.bootstrap_servers = arguments.text("bootstrap-server", "127.0.0.1:9092");
   // A group of its own for each run; nothing is committed, so it leaves no trace.
@@ -20,7 +20,7 @@ Result<void> run(const Arguments& arguments) {
   settings.client_id = "forelog";
   settings.newest = arguments.has("follow") && !arguments.has("from-beginning");
   auto reader = TRY(predictor::AccessReader::open(settings, {}));
-  int idle_seconds = 0;
+  int waited = 0;
   auto print = [](const predictor::LogRecord& record) {
     auto json = access_log_json(record.value);
     if (json) {
@@ -32,8 +32,8 @@ Result<void> run(const Arguments& arguments) {
   while (!interrupted() && std::ferror(stdout) == 0) {
     auto count = reader->poll(1s, 10'000, print);
     std::fflush(stdout);
-    idle_seconds = count > 0 ? 0 : idle_seconds + 1;
-    if (!arguments.has("follow") && idle_seconds >= idle_max) break;
+    waited = count > 0 ? 0 : waited + 1;
+    if (!arguments.has("follow") && (reader->has_reached_end() || waited >= wait_max)) break;
   }
   if (!arguments.has("follow") && reader->positions().empty() && !interrupted()) {
     return fail(ErrorCode::kUnavailable, "nothing came from " + settings.bootstrap_servers);
@@ -47,13 +47,14 @@ Command access_log_command() {
   return {.name = "access-log",
           .summary = "who read what, as JSON lines",
           .usage =
-              "[--follow] [--from-beginning] [--idle SECONDS] [--bootstrap-server HOST:PORT]\n\n"
+              "[--follow] [--from-beginning] [--wait SECONDS] [--bootstrap-server HOST:PORT]\n\n"
               "Prints the records of the topic __access_log: readers, accesses, group events, outcomes of prefetches.\n"
               "  --follow                      from now on, until it is interrupted\n"
+              "                                without it: all that is kept, up to the log's end at that moment\n"
               "  --from-beginning              with --follow: all that is kept, first\n"
-              "  --idle SECONDS                without --follow: ends when nothing came for so long (5)\n"
+              "  --wait SECONDS                without --follow: gives up when nothing came for so long (10)\n"
               "  --bootstrap-server HOST:PORT  a broker (127.0.0.1:9092)",
-          .flags = {"bootstrap-server", "idle"},
+          .flags = {"bootstrap-server", "wait"},
           .switches = {"follow", "from-beginning"},
           .run = &run};
 }

@@ -155,7 +155,7 @@ class Demo:
         return times[-1] - times[0], sum(read)
 
     def accesses(self):
-        lines = self.broker.cli("access-log", "--idle", "4", timeout=60)
+        lines = self.broker.cli("access-log", timeout=60)
         return [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
 
     def measure(self, name):
