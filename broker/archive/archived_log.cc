@@ -139,7 +139,10 @@ Result<ColdRead> ArchivedLog::try_read(const ColdRequest& request, std::shared_p
     }
     Cursor cursor(cache_, *footer, *shard, read.end);
     bool to_the_end = read_shard(cursor, request, read);
-    if (cursor.error && read.size() + cursor.taken() == 0) return fail(std::move(*cursor.error));
+    if (cursor.error && read.size() + cursor.taken() == 0) {
+      footers_.note_unreadable(id, *cursor.error);
+      return fail(std::move(*cursor.error));
+    }
     take(cursor, request, read);
     if (cursor.missing) TRY(load_missing(cursor, request, landed, read));
     if (!to_the_end) break;

@@ -124,6 +124,10 @@ Task<Result<FooterPtr>> FooterCache::read(ShardId shard, std::optional<ObjectSha
   }
 }
 
+void FooterCache::note_unreadable(const ShardId& shard, const Error& error) {
+  failure_log_.note(shard, error, parts_.clock.now());
+}
+
 void FooterCache::insert(FooterPtr footer) {
   auto shard = footer->shard;
   if (index_.contains(shard)) return;

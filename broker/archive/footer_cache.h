@@ -48,6 +48,9 @@ class FooterCache {
   // Errors: Timeout, and those of read_footer.
   Task<Result<FooterPtr>> get(ShardId shard, std::optional<ObjectShape> shape, Deadline deadline);
 
+  // Says in the log, once in a while, why the shard cannot be read although its footer can.
+  void note_unreadable(const ShardId& shard, const Error& error);
+
   // The shard is gone; its copy in the catalog goes with its descriptor.
   void forget(const ShardId& shard);
 
