@@ -37,7 +37,7 @@ struct BrokerSettings {
     field("reactor.cores", s.reactor_cores, Range<std::int32_t>{0, 256},
           "Threads that serve clients, each with partitions of its own. 0: half of the CPUs, at least one.");
     field("zookeeper.connect", s.zookeeper_connect,
-          "ZooKeeper's servers: host:port,host:port/chroot. Empty: a single broker with an embedded store.");
+          "ZooKeeper's servers: host:port,host:port/chroot. Empty, as it must be yet: an embedded store.");
     field("zookeeper.session.timeout.ms", s.zookeeper_session_timeout, Range<Duration>{1s, 3600s},
           "How long ZooKeeper waits for this broker before it counts as gone.");
     field("admin.listeners", s.admin_listeners, "HTTP for metrics and health: host:port. Empty: none.");
