@@ -1,0 +1,217 @@
+"""What an operator meets: a stop while clients wait, a full disk, rotten archive objects, settings that cannot be."""
+import os
+import subprocess
+import threading
+import time
+import uuid
+
+import confluent_kafka
+import pytest
+
+import harness
+from harness import free_port, wait_until
+from test_archive import settled, shards
+from test_python_clients import admin, consume, create, produce
+
+
+def consumer(broker, group, **settings):
+    return confluent_kafka.Consumer({"bootstrap.servers": broker.address, "group.id": group, "auto.offset.reset": "earliest", **settings})
+
+
+# --- stopping
+
+
+def test_a_stop_waits_neither_for_long_polls_nor_for_rebalances(new_broker):
+    broker = new_broker()
+    create(broker, "quiet", 1)
+    poll = consumer(broker, "poll", **{"fetch.wait.max.ms": 200_000, "socket.timeout.ms": 290_000})
+    poll.assign([confluent_kafka.TopicPartition("quiet", 0, 0)])
+    poll.poll(1)
+    members = [consumer(broker, "slow", **{"session.timeout.ms": 60_000, "max.poll.interval.ms": 300_000}) for _ in range(2)]
+    for member in members:
+        member.subscribe(["quiet"])
+    members[0].poll(3)  # then it is busy, and the rebalance waits for it
+    waiting = threading.Thread(target=members[1].poll, args=(4,))
+    waiting.start()
+    time.sleep(2)
+    began = time.monotonic()
+    broker.stop()
+    assert time.monotonic() - began < 8
+    waiting.join()
+
+
+# --- the archive
+
+
+def unreadable(broker, topic, offset, seconds=2):
+    """True when nothing comes from there for a while, though the broker answers."""
+    reader = consumer(broker, uuid.uuid4().hex, **{"fetch.error.backoff.ms": 50})
+    reader.assign([confluent_kafka.TopicPartition(topic, 0, offset)])
+    message = reader.poll(seconds)
+    reader.close()
+    return message is None
+
+
+@pytest.mark.parametrize("damage", ["rotten", "truncated", "missing"])
+def test_a_damaged_object_is_named_and_stops_nobody_else(new_broker, damage):
+    broker = new_broker()
+    topic = f"damaged-{damage}"
+    content = settled(broker, topic, 6000)
+    row = shards(broker, topic)[2]
+    path = next(os.path.join(d, f) for d, _, files in os.walk(broker.archive) for f in files if f.startswith(f"{row['base']:020d}."))
+    with open(path, "rb") as f:
+        sound = f.read()
+    broker.stop()  # what is in the cache is sound
+    if damage == "rotten":
+        data = bytearray(sound)
+        for at in range(1000, row["size"], 50_000):
+            data[at] ^= 0xFF
+        with open(path, "wb") as f:
+            f.write(data)
+    elif damage == "truncated":
+        os.truncate(path, len(sound) // 3)
+    else:
+        os.remove(path)
+    broker.start()
+    assert unreadable(broker, topic, row["end"] - 10)
+    named = [line for line in broker.process.log().splitlines() if "archive_read_failed" in line]
+    assert any(f"@{row['base']}.0" in line for line in named) and len(named) < 10, named
+    reader = consumer(broker, "after")
+    reader.assign([confluent_kafka.TopicPartition(topic, 0, row["end"])])
+    assert wait_until(lambda: reader.poll(0.5), 10, "the shard behind").value() == content[row["end"]]
+    reader.close()
+    with open(path, "wb") as f:
+        f.write(sound)
+    assert [m.value() for m in consume(broker, topic, len(content), seconds=30)] == content
+
+
+def test_deleted_records_in_the_middle_of_an_archived_shard_are_not_found_by_time(new_broker):
+    broker = new_broker()
+    create(broker, "start", 1, segment_bytes=1 << 20, local_retention_ms=1)
+    base = int(time.time() * 1000) - 10_000_000
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker.address, "linger.ms": 50})
+    for i in range(4000):
+        producer.produce("start", os.urandom(1000), partition=0, timestamp=base + i * 1000)
+        producer.poll(0)
+    producer.flush(30)
+    wait_until(lambda: all(r["location"] == "archive" for r in shards(broker, "start")[:-1]), 30, "archiving")
+    middle = shards(broker, "start")[1]["base"] + 137
+    client = admin(broker)
+    for future in client.delete_records([confluent_kafka.TopicPartition("start", 0, middle)]).values():
+        assert future.result(20).low_watermark == middle
+    asked = consumer(broker, "q")
+    at = lambda i: asked.offsets_for_times([confluent_kafka.TopicPartition("start", 0, base + i * 1000)], 20)[0].offset
+    assert [at(i) for i in (0, middle - 1, middle, middle + 5)] == [middle, middle, middle, middle + 5]
+    asked.close()
+
+
+def test_a_batch_larger_than_the_cache_is_refused_with_the_reason(new_broker):
+    broker = new_broker(**{"message.max.bytes": 8 << 20, "cache.memory": 64 << 20})
+    create(broker, "large", 1, segment_ms=1000, local_retention_ms=1)
+    value = os.urandom(6 << 20)
+    produce(broker, "large", [value], partition=0, **{"message.max.bytes": 8 << 20})
+    wait_until(lambda: shards(broker, "large")[0]["location"] == "archive", 30, "archiving")
+    broker.stop()
+    broker.start(**{"cache.memory": 2 << 20})
+    assert unreadable(broker, "large", 0)
+    named = [line for line in broker.process.log().splitlines() if "archive_read_failed" in line]
+    assert len(named) == 1 and "cache.memory is too small" in named[0]
+    assert broker.metric("forelog_archive_get_requests_total") < 10, "not loaded again and again"
+    broker.stop()
+    broker.start(**{"cache.memory": 64 << 20})
+    assert [m.value() for m in consume(broker, "large", 1)] == [value]
+
+
+# --- the disk
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    path = tmp_path / "disk"
+    path.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", path], check=False).returncode != 0:
+        pytest.skip("needs the right to mount a file system")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_a_full_disk_refuses_and_recovers(new_broker, small_disk):
+    broker = new_broker(**{"log.dirs": small_disk / "log", "wal.file.bytes": 4 << 20, "wal.max.bytes": 12 << 20})
+    create(broker, "full", 1)
+    acknowledged = []
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5, "retry.backoff.ms": 100, "message.timeout.ms": 60_000}
+    )
+
+    def send(start):
+        for i in range(start, start + 5000):
+            producer.produce("full", f"{i:09d}".encode() * 20, on_delivery=lambda e, m, i=i: e or acknowledged.append(i))
+            producer.poll(0)
+
+    send(0)
+    assert producer.flush(30) == 0 and len(acknowledged) == 5000
+    filler = small_disk / "filler"
+    with open(filler, "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(b"\0" * 4096)
+        except OSError:
+            pass
+    send(5000)
+    producer.flush(2)
+    errors = []
+    once = confluent_kafka.Producer({"bootstrap.servers": broker.address, "retries": 0})
+    once.produce("full", b"x" * 5000, on_delivery=lambda e, m: errors.append(e))
+    assert once.flush(10) == 0 and errors[0].code() == confluent_kafka.KafkaError.KAFKA_STORAGE_ERROR
+    reader = consumer(broker, "assigned")  # a group that subscribes would have to write
+    reader.assign([confluent_kafka.TopicPartition("full", 0, 0)])
+    read = []
+    wait_until(lambda: read.extend(reader.consume(1000, 0.2)) or len(read) >= 5000, 10, "reads while the disk is full")
+    reader.close()
+    filler.unlink()
+    assert producer.flush(30) == 0 and len(acknowledged) == 10_000
+    broker.stop()
+    broker.start()
+    seen = [m.value() for m in consume(broker, "full", 10_000)]
+    kept = [int(v[:9]) for v in seen if v[:1] == b"0"]
+    assert kept[:10_000] == list(range(10_000))
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    "setting, says",
+    [
+        ("num.partition=3", "did you mean num.partitions?"),
+        ("num.partitions=0", "allowed: 1 to"),
+        ("log.dirs=/tmp/a,/tmp/b", "one directory"),
+        ("zookeeper.connect=127.0.0.1:2181", "embedded"),
+        ("archive.url=s3://bucket", "file:/"),
+        ("listeners=SASL_PLAINTEXT://127.0.0.1:9092", "only PLAINTEXT"),
+        ("listeners=PLAINTEXT://0.0.0.0:9092", "advertised.listeners"),
+        ("authorizer.class.name=kafka.security.authorizer.AclAuthorizer", "access control"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(tmp_path, setting, says):
+    config = tmp_path / "server.properties"
+    config.write_text(f"log.dirs={tmp_path}/log\nlisteners=PLAINTEXT://127.0.0.1:{free_port()}\n")
+    command = [os.path.join(harness.BUILD, "forelog-broker"), str(config), "--set", setting]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1 and says in done.stderr and setting.split("=", maxsplit=1)[0] in done.stderr
+
+
+def test_a_directory_is_no_settings_file(tmp_path):
+    command = [os.path.join(harness.BUILD, "forelog-broker"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1 and "is a directory" in done.stderr
+
+
+def test_two_brokers_do_not_share_a_directory(new_broker, tmp_path):
+    first = new_broker()
+    config = tmp_path / "second.properties"
+    lines = {**first.settings, "listeners": f"PLAINTEXT://127.0.0.1:{free_port()}", "admin.listeners": "", "hint.listeners": ""}
+    config.write_text("".join(f"{k}={v}\n" for k, v in lines.items()))
+    done = subprocess.run([os.path.join(harness.BUILD, "forelog-broker"), str(config)], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1 and "LOCK" in done.stderr
+    produce(first, "still", [b"served"])
