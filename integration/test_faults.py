@@ -163,7 +163,7 @@ def test_a_full_disk_refuses_and_recovers(new_broker, small_disk):
     once = confluent_kafka.Producer({"bootstrap.servers": broker.address, "retries": 0})
     once.produce("full", b"x" * 5000, on_delivery=lambda e, m: errors.append(e))
     assert once.flush(10) == 0 and errors[0].code() == confluent_kafka.KafkaError.KAFKA_STORAGE_ERROR
-    reader = consumer(broker, "assigned")  # a group that subscribes would have to write
+    reader = consumer(broker, "assigned", **{"enable.auto.commit": False})  # a commit would wait for the disk
     reader.assign([confluent_kafka.TopicPartition("full", 0, 0)])
     read = []
     wait_until(lambda: read.extend(reader.consume(1000, 0.2)) or len(read) >= 5000, 10, "reads while the disk is full")
