@@ -164,6 +164,12 @@ tidy-sources: $(GENERATED)
 	@{ $(if $(ALL),git ls-files '*.cc',$(CHANGED)); } | sort -u | \
 	  xargs -r -P$$(nproc) -I{} sh -c 'echo "  tidy    {}" && clang-tidy-19 --quiet {} -- $(filter-out -Werror,$(CXXFLAGS)) 2>/dev/null'
 
+.PHONY: bench-cold
+bench-cold: build  # read-ahead alone: the same bytes from the archive at 50 ms and from the local disk
+	@$(MAKE) --no-print-directory MODE=$(MODE) $(OUT)/bench/load
+	@integration/prepare.sh python
+	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/bench/cold.py $(BENCH_ARGUMENTS)
+
 .PHONY: verify
 verify:  # everything long: all tests under each sanitizer, many seeds, real clients against several cores
 	@$(MAKE) --no-print-directory test MODE=release
