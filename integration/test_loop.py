@@ -101,7 +101,7 @@ def test_a_known_job_is_warm_before_its_first_fetch_also_after_a_crash_of_the_pr
     third = night(history)
     assert len(third) == job.PARTITIONS
     served = [access["partition"] for access in third.values() if access["plan"] != 0]
-    # Not all: other plans of the night before may have taken the room.
+    # Five to eight of the eight have been seen; why some heads are missing is not known. None would be, without plans.
     assert len(served) >= job.PARTITIONS // 2, (third, predictor.log()[-2000:])
 
     time.sleep(1)  # two snapshots
