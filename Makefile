@@ -91,7 +91,7 @@ $(OUT)/forelog-predictor: $(OUT)/obj/predictor/main.o $(OUT)/lib/predictor.a $(c
 $(OUT)/forelog: $(call objects,$(SOURCES_cli)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(call libs_of,base env log cache prefetch)
 	$(call link,-lrdkafka $(LIBS_all))
 
-$(OUT)/bench/load: $(OUT)/obj/integration/bench/load.o
+$(OUT)/bench/load: $(call objects,$(wildcard integration/bench/*.cc))
 	$(call link,-lrdkafka)
 
 # --- tests -----------------------------------------------------------------------------------------------------------
@@ -169,6 +169,12 @@ bench-cold: build  # read-ahead alone: the same bytes from the archive at 50 ms 
 	@$(MAKE) --no-print-directory MODE=$(MODE) $(OUT)/bench/load
 	@integration/prepare.sh python
 	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/bench/cold.py $(BENCH_ARGUMENTS)
+
+.PHONY: bench-kafka
+bench-kafka: build  # Apache Kafka and Forelog side by side, row by row; BENCH_ARGUMENTS="--rows consume,end-to-end --repeats 3"
+	@$(MAKE) --no-print-directory MODE=$(MODE) $(OUT)/bench/load
+	@integration/prepare.sh bench
+	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/bench/peers.py $(BENCH_ARGUMENTS)
 
 .PHONY: verify
 verify:  # everything long: all tests under each sanitizer, many seeds, real clients against several cores
