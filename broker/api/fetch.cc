@@ -311,7 +311,7 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
   while (true) {
     co_await look(fetch, groups);
     auto sum = sum_up(items);
-    if (sum.loading && sum.size == 0 && !misses_noted) {
+    if (sum.loading && sum.waited && !misses_noted) {
       misses_noted = true;
       co_await note(fetch, groups, note_misses_on_core);
     }

@@ -66,31 +66,35 @@ struct ArchiveSource::Extent {
 
 namespace {
 
-// Cuts the bytes of one answer into blocks. Each block gets memory of its own, so that none keeps its neighbours alive.
+// Cuts the bytes of one answer into blocks. Each block gets memory of its own, so that none keeps its neighbours alive;
+// what arrives as exactly one block is that block.
 class BlockCutter {
  public:
-  BlockCutter(std::uint32_t first, Bytes first_size) : index_(first), block_(static_cast<std::size_t>(first_size)) {}
+  BlockCutter(std::uint32_t first, Bytes first_size) : index_(first), size_(static_cast<std::size_t>(first_size)) {}
 
-  // Takes bytes off `bytes` until a block is whole; yields it then.
-  std::optional<Buffer> take(ByteView& bytes) {
-    auto size = std::min(bytes.size(), block_.size() - filled_);
+  // Takes bytes off the front of `bytes` until a block is whole; yields it then.
+  std::optional<Buffer> take(Buffer& bytes) {
+    if (filled_ == 0 && bytes.size() == size_) return std::exchange(bytes, {});
+    if (block_.size() != size_) block_ = MutableBuffer(size_);
+    auto size = std::min(bytes.size(), size_ - filled_);
     std::memcpy(block_.data() + filled_, bytes.data(), size);
     filled_ += size;
-    bytes = bytes.subspan(size);
-    if (filled_ < block_.size()) return std::nullopt;
+    bytes = bytes.slice(size);
+    if (filled_ < size_) return std::nullopt;
     return std::move(block_).freeze();
   }
   std::uint32_t index() const { return index_; }
   void next(Bytes size) {
     ++index_;
-    block_ = MutableBuffer(static_cast<std::size_t>(size));
+    size_ = static_cast<std::size_t>(size);
     filled_ = 0;
   }
 
  private:
   std::uint32_t index_;
-  MutableBuffer block_;
+  std::size_t size_;
   std::size_t filled_ = 0;
+  MutableBuffer block_;  // empty until a part of it comes
 };
 
 }  // namespace
@@ -190,7 +194,7 @@ Task<void> ArchiveSource::attempt(std::shared_ptr<Extent> extent, bool hedge) {
   auto cutter = std::make_shared<BlockCutter>(first, extent->size_of(first));
   env::ObjectStore::OnBytes on_bytes = [this, extent, cutter, began, hedge](Buffer bytes) {
     metrics_.get_bytes.add(static_cast<Bytes>(bytes.size()));
-    for (auto rest = bytes.view(); !rest.empty();) {
+    for (auto rest = std::move(bytes); !rest.empty();) {
       auto index = cutter->index();
       if (index >= extent->range.end()) return;
       auto block = cutter->take(rest);

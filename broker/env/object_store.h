@@ -31,7 +31,7 @@ class ObjectContent {
 
 class ObjectStore {
  public:
-  // Takes bytes as they arrive, in order, on the core that asked.
+  // Takes bytes as they arrive, in order, on the core that asked. Each buffer keeps no more memory alive than its own.
   using OnBytes = std::move_only_function<void(Buffer)>;
   virtual ~ObjectStore() = default;
 

@@ -124,9 +124,15 @@ void Prefetcher::on_miss(const AccessEvent& event) {
   if (seen.ended) close(*seen.ended);
   if (seen.announce) parts_.feed.add(*seen.announce);
   auto bounds = parts_.shards.bounds(event.partition);
-  if (!bounds || bounds->mode != PrefetchMode::predict || runner_.plans() == 0) return;
-  Step step(event, seen, parts_.feed.mask());
-  run_plans(step.get(), seen, now);
+  if (!bounds || bounds->mode == PrefetchMode::off || event.asked >= bounds->archived_end) return;
+  auto end = bounds->archived_end;
+  if (bounds->mode == PrefetchMode::predict && runner_.plans() > 0) {
+    Step step(event, seen, parts_.feed.mask());
+    end = std::min(end, runner_.end_of(step.get()).value_or(end));
+    run_plans(step.get(), seen, now);
+  }
+  auto named = read_aheads_.on_miss(seen.stream, event.asked.value(), now, latency_.high(), end.value());
+  load_ahead(event.partition, seen, named, now);
 }
 
 void Prefetcher::read_ahead(const AccessEvent& event, const ReaderTracker::Seen& seen, const PartitionBounds& bounds,
@@ -134,9 +140,15 @@ void Prefetcher::read_ahead(const AccessEvent& event, const ReaderTracker::Seen&
   if (!event.cold() || event.asked >= bounds.archived_end || event.last < event.asked) return;
   SeenRead read{event.asked.value(), event.last.value() + 1, event.bytes.total(),
                 waited_for_load(event.wait_cause) ? event.wait : Duration{}};
-  for (const auto& ahead : read_aheads_.on_read(seen.stream, read, now, latency_.high(), end.value())) {
+  auto named = read_aheads_.on_read(seen.stream, read, now, latency_.high(), end.value());
+  load_ahead(event.partition, seen, named, now);
+}
+
+void Prefetcher::load_ahead(const PartitionKey& partition, const ReaderTracker::Seen& seen,
+                            const std::vector<Ahead>& named, Instant now) {
+  for (const auto& ahead : named) {
     LoadRequest request;
-    request.partition = event.partition;
+    request.partition = partition;
     request.range = OffsetRange{Offset{ahead.from}, Offset{ahead.to}};
     request.bytes_max = ahead.bytes + kExtentSizeMax;
     request.cause = {kNoPlan, ahead.strided ? Reason::strided : Reason::sequential, ahead.score, now, clock_.wall(),

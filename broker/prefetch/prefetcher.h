@@ -60,8 +60,8 @@ class Prefetcher final : public cache::OutcomeSink {
 
   // A fetch was answered: names the reader, logs the read, moves its window, fires triggers. Within 100 µs, no waiting.
   void on_access(const AccessEvent& event);
-  // A fetch found nothing of the partition in memory and waits for the archive: fires triggers at once, since what they
-  // name is wanted next. Its answer comes to `on_access` later, and only that is logged.
+  // A fetch found nothing of the partition in memory and waits for the archive: fires triggers and moves its window at
+  // once, since what they name is wanted next. Its answer comes to `on_access` later, and only that is logged.
   void on_miss(const AccessEvent& event);
   // The connection is gone: its readers end, what was to be loaded for them alone is no longer wanted.
   void on_disconnect(ConnectionId connection);
@@ -88,6 +88,8 @@ class Prefetcher final : public cache::OutcomeSink {
  private:
   bool allows(const PartitionBounds& bounds, Reason reason) const;
   void read_ahead(const AccessEvent& event, const ReaderTracker::Seen& seen, const PartitionBounds& bounds, Offset end,
+                  Instant now);
+  void load_ahead(const PartitionKey& partition, const ReaderTracker::Seen& seen, const std::vector<Ahead>& named,
                   Instant now);
   void run_plans(const ReaderStep& step, const ReaderTracker::Seen& seen, Instant now);
   void close(ReaderId reader);

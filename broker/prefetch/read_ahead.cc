@@ -11,6 +11,7 @@ namespace {
 
 constexpr Duration kLateWait = 1ms;  // shorter waits are a hop, not a load
 constexpr double kSlackMin = 2, kSlackMax = 32;
+constexpr Bytes kEarned = 4;          // times what was read in order: the window of a reader that waits
 constexpr std::int64_t kJumpy = 4;    // this many jumps, and a run must earn its window
 constexpr std::int64_t kProven = 4;   // reads in order, of a reader whose runs were all shorter so far
 constexpr Duration kIdleAfter = 10s;  // an idle reader lends its part of the allowance
@@ -65,6 +66,7 @@ void ReadAhead::begin_run(const SeenRead& read) {
   if (!same) window_ = 0;
   reads_ = 0;
   consumed_ = 0;
+  missed_at_ = -1;
   next_ = read.from;
   named_until_ = read.to;
 }
@@ -81,24 +83,51 @@ void ReadAhead::measure(const SeenRead& read, Instant now) {
   last_read_ = now;
 }
 
-void ReadAhead::resize(const SeenRead& read, Duration latency, Bytes limit) {
-  limit = std::min(limit, settings_.window_max);
+// What the reader drains while a load takes, times a slack that grows when that was not enough.
+Bytes ReadAhead::target(Duration latency) const {
   double rate = draining_ > 0 ? drained_ / draining_ : 0;
-  auto target = std::max<Bytes>(2 * settings_.extent, static_cast<Bytes>(rate * to_seconds(latency) * slack_));
+  return std::max<Bytes>(2 * settings_.extent, static_cast<Bytes>(rate * to_seconds(latency) * slack_));
+}
+
+// A read waited, so the window was too small.
+void ReadAhead::open_up(Bytes target) {
+  slack_ = std::min(2 * slack_, kSlackMax);
+  window_ = std::max(2 * window_, std::min(target, kEarned * bytes_of(run_.length)));
+  consumed_ = 0;
+}
+
+void ReadAhead::resize(const SeenRead& read, Duration latency, Bytes limit) {
+  auto enough = target(latency);
   consumed_ += read.bytes;
   if (window_ == 0) {
     window_ = std::max<Bytes>(2 * read.bytes, settings_.extent);
   } else if (read.wait >= kLateWait) {
-    window_ *= 2;
-    slack_ = std::min(2 * slack_, kSlackMax);
-    consumed_ = 0;
+    if (read.from != missed_at_) open_up(enough);
   } else if (consumed_ >= settings_.extent) {
-    window_ = window_ < target ? std::min(2 * window_, target) : window_ - (window_ - target) / 8;
+    window_ = window_ < enough ? std::min(2 * window_, enough) : window_ - (window_ - enough) / 8;
     slack_ = std::max(kSlackMin, 0.98 * slack_);
     consumed_ = 0;
   }
+  keep_within(limit);
+}
+
+void ReadAhead::keep_within(Bytes limit) {
+  limit = std::min(limit, settings_.window_max);
   if (jumps_ >= kJumpy && !stride()) limit = std::min(limit, bytes_of(run_.length));
   window_ = std::clamp<Bytes>(window_, 0, std::max<Bytes>(limit, 0));
+}
+
+std::vector<Ahead> ReadAhead::on_miss(Position at, Instant now, Duration latency, Bytes limit, Position end) {
+  bool goes_on = reads_ > 0 && at == next_;
+  if (!goes_on || at == missed_at_ || stride() || likely_over()) return {};
+  missed_at_ = at;
+  if (window_ == 0) {
+    window_ = std::max<Bytes>(2 * bytes_of(next_ - last_from_), settings_.extent);
+  } else {
+    open_up(target(latency));
+  }
+  keep_within(limit);
+  return sequential(now, latency, end);
 }
 
 // The distance that most of the newest jumps had in common, the present one among them (Leap's majority vote).
@@ -197,18 +226,38 @@ std::vector<Ahead> ReadAheads::on_read(Stream stream, const SeenRead& read, Inst
     found->second = active_.begin();
     if (streams_.size() > streams_max_) close((idle_.empty() ? active_ : idle_).back().stream);
   } else {
-    auto& entry = *found->second;
-    if (!entry.active) windows_ += entry.reader.window();
-    active_.splice(active_.begin(), entry.active ? active_ : idle_, found->second);
-    entry.active = true;
-    entry.last = now;
+    touch(found->second, now);
   }
   auto& reader = active_.front().reader;
-  auto others = windows_ - reader.window();
-  auto limit = std::max(share_ / static_cast<Bytes>(active_.size()), share_ - others);
-  auto out = reader.on_read(read, now, latency, limit, end);
-  windows_ = others + reader.window();
+  auto before = reader.window();
+  auto out = reader.on_read(read, now, latency, limit_of(reader), end);
+  windows_ += reader.window() - before;
   return out;
+}
+
+std::vector<Ahead> ReadAheads::on_miss(Stream stream, Position at, Instant now, Duration latency, Position end) {
+  auto found = streams_.find(stream);
+  if (found == streams_.end()) return {};
+  retire_idle(now);
+  touch(found->second, now);
+  auto& reader = active_.front().reader;
+  auto before = reader.window();
+  auto out = reader.on_miss(at, now, latency, limit_of(reader), end);
+  windows_ += reader.window() - before;
+  return out;
+}
+
+// Makes `entry` the most recent of the active ones.
+void ReadAheads::touch(Entries::iterator entry, Instant now) {
+  if (!entry->active) windows_ += entry->reader.window();
+  active_.splice(active_.begin(), entry->active ? active_ : idle_, entry);
+  entry->active = true;
+  entry->last = now;
+}
+
+Bytes ReadAheads::limit_of(const ReadAhead& reader) const {
+  auto others = windows_ - reader.window();
+  return std::max(share_ / static_cast<Bytes>(active_.size()), share_ - others);
 }
 
 void ReadAheads::retire_idle(Instant now) {

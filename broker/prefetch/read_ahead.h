@@ -7,8 +7,10 @@
 // distance again and again is strided; any other jump forgets the window. So random readers are never read ahead for,
 // and a reader that jumps often risks no more than what it has read since the last jump.
 //
-// The window doubles when a read had to wait, and with each extent consumed until it covers what the reader drains
-// while a load takes; it halves when what was loaded went unread. It never exceeds its limit, nor passes `end`.
+// The window grows when a read had to wait, and doubles with each extent consumed, until it covers what the reader
+// drains while a load takes. A wait costs a round trip to the archive, so it opens the window to all of that at once,
+// as far as the reader has earned it: to four times what it has read in order. The window halves when what was loaded
+// went unread. It never exceeds its limit, nor passes `end`.
 #pragma once
 
 #include "broker/base/bytes.h"
@@ -60,6 +62,10 @@ class ReadAhead {
   // percentile). `limit`: most bytes in front of this reader. `end`: first position that cannot be loaded.
   std::vector<Ahead> on_read(const SeenRead& read, Instant now, Duration latency, Bytes limit, Position end);
 
+  // A read at `at` found nothing and waits. When it goes on where the reader stood, what comes behind it is named now
+  // rather than with the answer, one load later.
+  std::vector<Ahead> on_miss(Position at, Instant now, Duration latency, Bytes limit, Position end);
+
   // What was loaded for this reader left the cache unread.
   void on_waste();
 
@@ -76,6 +82,9 @@ class ReadAhead {
   void begin_run(const SeenRead& read);
   void measure(const SeenRead& read, Instant now);
   void resize(const SeenRead& read, Duration latency, Bytes limit);
+  void open_up(Bytes target);
+  Bytes target(Duration latency) const;
+  void keep_within(Bytes limit);
   std::optional<Position> stride() const;
   bool likely_over() const;
   std::optional<Position> usual_length() const;
@@ -95,6 +104,7 @@ class ReadAhead {
   Position last_from_ = 0, next_ = 0;
   std::int64_t reads_ = 0;  // of this run
   std::int64_t jumps_ = 0;
+  Position missed_at_ = -1;     // the miss for which the window has grown already
   Position named_until_ = 0;    // sequential: loaded or on its way up to here
   Position strides_named_ = 0;  // strided: runs named beyond the present one
   std::array<Run, kRunsKept> runs_{};
@@ -108,6 +118,7 @@ class ReadAheads {
   ReadAheads(const ReadAheadSettings& settings, Bytes share, std::size_t streams_max);
 
   std::vector<Ahead> on_read(Stream stream, const SeenRead& read, Instant now, Duration latency, Position end);
+  std::vector<Ahead> on_miss(Stream stream, Position at, Instant now, Duration latency, Position end);
   void on_waste(Stream stream);
   void close(Stream stream);
   void configure(const ReadAheadSettings& settings, Bytes share);
@@ -124,6 +135,8 @@ class ReadAheads {
   };
   using Entries = std::list<Entry>;
   void retire_idle(Instant now);
+  void touch(Entries::iterator entry, Instant now);
+  Bytes limit_of(const ReadAhead& reader) const;
 
   ReadAheadSettings settings_;
   Bytes share_;
