@@ -5,6 +5,7 @@
 #include "broker/api/internal_topics.h"
 #include "broker/api/server.h"
 #include "broker/base/log.h"
+#include "broker/cache/disk_tier.h"
 #include "broker/cluster/controller.h"
 #include "broker/cluster/session.h"
 #include "broker/core_parts.h"
@@ -62,6 +63,10 @@ struct Broker::Parts {
                 log::WalSettings{settings.broker.log_dirs.front() + "/wal", settings.log.wal_file_size,
                                  settings.log.wal_size_max},
                 *metrics.front());
+    if (!settings.cache.disk_path.empty()) {
+      disk_tier.emplace(cache::DiskTier::Parts{e.cores, e.clock, e.random, e.cache_files, *metrics.front()},
+                        settings.cache);
+    }
   }
 
   env::Env& env;
@@ -73,6 +78,7 @@ struct Broker::Parts {
   NoArchive no_archive;
   log::Catalog catalog;
   std::optional<log::Wal> wal;
+  std::optional<cache::DiskTier> disk_tier;
   std::vector<std::unique_ptr<CoreParts>> cores;
   HintRouter hint_router;
   std::int64_t boot_id;  // tells this run from the one before, in the access log and to predictors
@@ -82,6 +88,7 @@ struct Broker::Parts {
   std::optional<admin::HttpServer> http;
   std::vector<cluster::ListenerSpec> listeners;
   bool cluster_started = false, wal_started = false, controller_started = false, cores_started = false, ready = false;
+  bool disk_tier_started = false;
   TaskGroup tasks;
 
   Task<Result<void>> recover();
@@ -116,6 +123,10 @@ Task<Result<void>> Broker::Parts::recover() {
   }
   CO_TRY(co_await wal->start(report.next));
   wal_started = true;
+  if (disk_tier) {
+    disk_tier->start();
+    disk_tier_started = true;
+  }
   co_return Result<void>{};
 }
 
@@ -155,7 +166,8 @@ Task<Result<void>> Broker::Parts::build_cores() {
     identity.boot_id = boot_id;
     identity.core = core;
     identity.hash_key = hash_key;
-    auto building = build_core(*this, core, {services, settings, archive, catalog, *wal, identity});
+    auto building = build_core(
+        *this, core, {services, settings, archive, catalog, *wal, identity, disk_tier ? &*disk_tier : nullptr});
     co_await env.cores.on(core, std::move(building));
   }
   for (auto& core : cores) services.cores.push_back(core->services());
@@ -307,6 +319,7 @@ Task<void> Broker::stop() {
       co_await p.env.cores.on(core, std::move(stopping));
     }
   }
+  if (p.disk_tier_started) co_await p.disk_tier->stop();
   if (p.cluster_started) co_await p.cluster.stop();
   if (p.wal_started) co_await p.wal->stop(p.env.clock.now() + kWalStopMax);
 }

@@ -31,6 +31,7 @@ class CoreParts {
     log::Catalog& catalog;
     log::Wal& wal;
     prefetch::FeedIdentity identity;
+    cache::Tier* disk_tier;  // null without one
   };
   CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics);
   ~CoreParts();

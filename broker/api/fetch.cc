@@ -63,9 +63,11 @@ struct Fetch {
 // its look before.
 void keep_first_use(const replication::ReadResult& before, replication::ReadResult& read) {
   if (before.batches.empty() || read.batches.empty()) return;
-  auto waited_for = std::min(before.tiers.archive, read.tiers.memory);
-  read.tiers.archive += waited_for;
-  read.tiers.memory -= waited_for;
+  for (auto tier : {&prefetch::BytesByTier::archive, &prefetch::BytesByTier::disk}) {
+    auto waited_for = std::min(before.tiers.*tier, read.tiers.memory);
+    read.tiers.*tier += waited_for;
+    read.tiers.memory -= waited_for;
+  }
   read.joined = read.joined || before.joined;
   if (before.cause.is_prefetch()) read.cause = before.cause;
 }
@@ -123,7 +125,12 @@ prefetch::AccessEvent access_of(const Fetch& fetch, const Item& item, const repl
   event.min_bytes = static_cast<std::int32_t>(fetch.size_min);
   event.max_wait_ms = fetch.wait_max_ms;
   event.wait = item.waited;
-  if (item.was_cold) event.wait_cause = read.joined ? prefetch::WaitCause::joined : prefetch::WaitCause::archive;
+  if (item.was_cold) {
+    bool from_disk = read.tiers.disk > 0 && read.tiers.archive == 0;
+    event.wait_cause = read.joined ? prefetch::WaitCause::joined
+                       : from_disk ? prefetch::WaitCause::tier
+                                   : prefetch::WaitCause::archive;
+  }
   if (read.batches.empty()) return event;
   event.first = read.first;
   event.last = read.end - 1;
@@ -146,7 +153,8 @@ Task<void> note_on_core(const Fetch& fetch, CoreItems& group) {
     if (!partition || item->read.error) continue;
     if (item->was_cold) item->waited = now - item->cold_since;
     if (item->read.batches.empty()) continue;
-    bool cold = item->read.tiers.memory + item->read.tiers.archive > 0;
+    const auto& tiers = item->read.tiers;
+    bool cold = tiers.memory + tiers.disk + tiers.archive > 0;
     here.reads.note(item->read.tiers, cold, item->waited);
     here.prefetcher.on_access(access_of(fetch, *item, *partition));
   }

@@ -11,11 +11,13 @@ struct ReadMetrics {
       : tail(r, "forelog_read_bytes_total", "Bytes read by clients, by where they came from", "tier=\"tail\""),
         local(r, "forelog_read_bytes_total", "Bytes read by clients, by where they came from", "tier=\"local\""),
         memory(r, "forelog_read_bytes_total", "Bytes read by clients, by where they came from", "tier=\"memory\""),
+        disk(r, "forelog_read_bytes_total", "Bytes read by clients, by where they came from", "tier=\"disk\""),
         archive(r, "forelog_read_bytes_total", "Bytes read by clients, by where they came from", "tier=\"archive\""),
         reads_tail(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier", "tier=\"tail\""),
         reads_local(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier", "tier=\"local\""),
         reads_memory(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier",
                      "tier=\"memory\""),
+        reads_disk(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier", "tier=\"disk\""),
         reads_archive(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier",
                       "tier=\"archive\""),
         cold_wait(r, "forelog_cold_read_wait_seconds",
@@ -25,8 +27,10 @@ struct ReadMetrics {
     tail.add(bytes.tail);
     local.add(bytes.local);
     memory.add(bytes.memory);
+    disk.add(bytes.disk);
     archive.add(bytes.archive);
     (bytes.archive > 0  ? reads_archive
+     : bytes.disk > 0   ? reads_disk
      : bytes.memory > 0 ? reads_memory
      : bytes.local > 0  ? reads_local
                         : reads_tail)
@@ -34,8 +38,8 @@ struct ReadMetrics {
     if (cold) cold_wait.record(wait);
   }
 
-  Counter tail, local, memory, archive;
-  Counter reads_tail, reads_local, reads_memory, reads_archive;
+  Counter tail, local, memory, disk, archive;
+  Counter reads_tail, reads_local, reads_memory, reads_disk, reads_archive;
   Histogram cold_wait;
 };
 

@@ -206,7 +206,10 @@ void ArchivedLog::take(const Cursor& cursor, const ColdRequest& request, ColdRea
     auto inside = static_cast<std::size_t>(at - cache::position_of(index));
     read.batches.push_back(cursor.block(index).slice(inside, static_cast<std::size_t>(until - at)));
     bool waited = hit && hit->first_use && hit->was_awaited;  // no hit: the use of another block has just displaced it
-    (waited ? read.from_archive : read.from_memory) += until - at;
+    auto& from = !waited                                   ? read.from_memory
+                 : hit->origin == cache::BlockOrigin::disk ? read.from_disk
+                                                           : read.from_archive;
+    from += until - at;
     if (hit && hit->first_use && hit->cause.is_prefetch()) {
       read.joined = read.joined || waited;
       if (!read.cause.is_prefetch()) read.cause = hit->cause;

@@ -37,11 +37,12 @@ struct ColdRead {
   std::uint32_t first_block = 0;  // in that shard
   std::uint32_t last_block = 0;
   Bytes from_memory = 0;   // in memory before somebody asked
-  Bytes from_archive = 0;  // somebody had to wait
+  Bytes from_disk = 0;     // somebody had to wait for the disk tier,
+  Bytes from_archive = 0;  // or for the archive
   bool joined = false;     // what was waited for was on its way as a prefetch
   cache::LoadCause cause;  // of the first prefetched block used here for the first time
 
-  Bytes size() const { return from_memory + from_archive; }
+  Bytes size() const { return from_memory + from_disk + from_archive; }
 };
 
 class ArchivedLog {

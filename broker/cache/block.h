@@ -40,6 +40,9 @@ enum class LoadKind : std::uint8_t {
 inline constexpr int kLoadKinds = 3;
 std::string_view name_of(LoadKind kind);
 
+// Where a load found the block.
+enum class BlockOrigin : std::uint8_t { archive, disk, produced };
+
 struct LoadCause {
   LoadKind kind = LoadKind::demand;
   PlanId plan{0};

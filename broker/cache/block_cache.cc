@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kWaitingMax = 1024;    // demand loads that wait for memory or a slot
 constexpr std::size_t kFailuresSweep = 256;  // remembered failures above which old ones are looked for
+constexpr Duration kDiskPatience = 250ms;    // for the disk tier, before the archive is asked
 constexpr Duration kStartAgain = 20ms;       // leases end without a word, so what waits for memory looks again
 
 constexpr std::size_t index_of(auto kind) { return static_cast<std::size_t>(kind); }
@@ -29,6 +30,12 @@ struct BlockCache::InFlight {
   std::shared_ptr<Load> load;
   std::optional<Instant> demanded;  // when somebody began to wait
   std::vector<std::shared_ptr<Event>> waiters;
+};
+
+struct BlockCache::DiskAnswer {
+  explicit DiskAnswer(env::Clock& clock) : changed(clock) {}
+  Event changed;
+  bool complete = false;
 };
 
 BlockCache::BlockCache(Parts parts, const CacheSettings& settings, Bytes capacity)
@@ -71,8 +78,9 @@ std::optional<Hit> BlockCache::find(const BlockId& id, ReaderId reader) {
   const auto& cached = *use.payload;
   ++metrics_.hits;
   metrics_.hit_bytes.add(static_cast<Bytes>(cached.bytes.size()));
-  Hit hit{cached.bytes, cached.cause, use.first, cached.awaited};
+  Hit hit{cached.bytes, cached.cause, use.first, cached.awaited, cached.origin};
   if (use.first) {
+    if (parts_.disk != nullptr) parts_.disk->on_use(id, cached.bytes);
     if (cached.cause.is_prefetch() && !cached.awaited) {
       report({.cause = cached.cause,
               .range = {id.shard, id.index, 1},
@@ -274,11 +282,15 @@ void BlockCache::dispatch(const std::shared_ptr<Load>& load) {
 }
 
 Task<void> BlockCache::run(std::shared_ptr<Load> load) {
-  BlockSource::OnBlock on_block = [this, load](std::uint32_t index, Buffer bytes) {
-    land(*load, index, std::move(bytes));
-  };
   auto deadline = parts_.clock.now() + settings_.load_timeout;
-  auto result = co_await parts_.source.load(load->range, load->priority, std::move(on_block), deadline);
+  if (parts_.disk != nullptr) co_await ask_disk(load);
+  Result<void> result;
+  if (auto missing = still_missing(*load); missing.count > 0) {
+    BlockSource::OnBlock on_block = [this, load](std::uint32_t index, Buffer bytes) {
+      land(*load, index, std::move(bytes), BlockOrigin::archive);
+    };
+    result = co_await parts_.source.load(missing, load->priority, std::move(on_block), deadline);
+  }
   Error error =
       result ? Error{ErrorCode::kCorruptBlock, "the source left out a block of " + load->range.text()} : result.error();
   if (!result) ++metrics_.failed_loads;
@@ -287,6 +299,46 @@ Task<void> BlockCache::run(std::shared_ptr<Load> load) {
   if (*load->priority == Priority::prefetch) --running_prefetches_;
   start_waiting();
   refresh_gauges();
+}
+
+// A disk that hangs must not be slower than the archive: what comes from it later is not needed any more.
+Task<void> BlockCache::ask_disk(std::shared_ptr<Load> load) {
+  auto answer = std::make_shared<DiskAnswer>(parts_.clock);
+  auto began = parts_.clock.now();
+  tasks_.spawn(read_disk(*this, load, answer));
+  while (!answer->complete) {
+    bool in_time = co_await answer->changed.wait(began + kDiskPatience);
+    if (!in_time) break;
+  }
+  auto missing = std::int64_t{still_missing(*load).count};
+  metrics_.disk_misses.add(missing);
+  if (!answer->complete && missing > 0) ++metrics_.disk_timeouts;
+  metrics_.disk_wait.record(parts_.clock.now() - began);
+}
+
+Task<void> BlockCache::read_disk(BlockCache& self, std::shared_ptr<Load> load, std::shared_ptr<DiskAnswer> answer) {
+  Tier::OnBlock on_block = [&self, load](std::uint32_t index, Buffer bytes) {
+    ++self.metrics_.disk_hits;
+    self.metrics_.disk_hit_bytes.add(static_cast<Bytes>(bytes.size()));
+    self.land(*load, index, std::move(bytes), BlockOrigin::disk);
+  };
+  auto range = load->range;
+  co_await self.parts_.disk->find(range, std::move(on_block));
+  answer->complete = true;
+  answer->changed.notify();
+}
+
+// From the first block that the load still carries to the last: one request, though it may bring some twice.
+BlockRange BlockCache::still_missing(const Load& load) const {
+  auto carries = [&](std::uint32_t index) {
+    auto found = in_flight_.find({load.range.shard, index});
+    return found != in_flight_.end() && found->second->load.get() == &load;
+  };
+  auto first = load.range.first;
+  auto end = load.range.end();
+  while (first < end && !carries(first)) ++first;
+  while (end > first && !carries(end - 1)) --end;
+  return {load.range.shard, first, end - first};
 }
 
 // Takes a block out of flight and gives back its reservation: the one place where that happens. Null when this load
@@ -300,7 +352,7 @@ std::shared_ptr<BlockCache::InFlight> BlockCache::leave_flight(const Load& load,
   return block;
 }
 
-void BlockCache::land(const Load& load, std::uint32_t index, Buffer bytes) {
+void BlockCache::land(const Load& load, std::uint32_t index, Buffer bytes, BlockOrigin origin) {
   auto block = leave_flight(load, index);
   if (!block) return;
   CHECK(static_cast<Bytes>(bytes.size()) <= kBlockSize, "a block is larger than a block");
@@ -319,7 +371,7 @@ void BlockCache::land(const Load& load, std::uint32_t index, Buffer bytes) {
     metrics_.wait.record(now - *block->demanded);
     if (load.cause.is_prefetch()) report(outcome);
   }
-  Cached cached{std::move(bytes), load.cause, block->demanded.has_value(), load.started, now};
+  Cached cached{std::move(bytes), load.cause, block->demanded.has_value(), origin, load.started, now};
   auto kind = block->demanded ? LoadKind::demand : load.cause.kind;
   Memory::EvictedList evicted;
   bool inserted = memory_.insert(id, std::move(cached), size, kind, false, now, load.cause.keep_until, evicted);
@@ -368,6 +420,7 @@ void BlockCache::drop_behind(BlockRange range) {
 void BlockCache::erase(BlockRange range) {
   Memory::EvictedList evicted;
   for (std::uint32_t i = 0; i < range.count; ++i) memory_.erase(range.at(i), evicted);
+  if (parts_.disk != nullptr) parts_.disk->erase(range);
   take_out(evicted);
   refresh_gauges();
 }

@@ -1,4 +1,5 @@
-// block_cache.h: archived blocks in memory, and the loads that bring them there.
+// block_cache.h: archived blocks in memory, and the loads that bring them there: from the disk tier if it has them,
+// else from the archive.
 //
 // One per core, used on that core only. Everything that reads the archive goes through it.
 // Invariants: a block is loaded by at most one load at a time, whoever asks second joins it; a load once begun
@@ -12,6 +13,7 @@
 #include "broker/cache/cache_metrics.h"
 #include "broker/cache/eviction.h"
 #include "broker/cache/settings.h"
+#include "broker/cache/tier.h"
 #include "broker/env/cores.h"
 #include "broker/env/event.h"
 #include "broker/env/task_group.h"
@@ -29,6 +31,7 @@ struct Hit {
   LoadCause cause;           // of the load that brought it
   bool first_use = false;    // nobody had used it before
   bool was_awaited = false;  // somebody waited for it while it was loaded
+  BlockOrigin origin = BlockOrigin::archive;
 };
 
 // What one call to `start_load` did, in blocks.
@@ -53,6 +56,7 @@ class BlockCache {
     env::Clock& clock;
     BlockSource& source;
     MetricsRegistry& metrics;
+    Tier* disk = nullptr;
   };
   // `capacity` is this core's part of `settings.memory`, at least two blocks.
   BlockCache(Parts parts, const CacheSettings& settings, Bytes capacity);
@@ -104,6 +108,7 @@ class BlockCache {
     Buffer bytes;
     LoadCause cause;
     bool awaited = false;
+    BlockOrigin origin = BlockOrigin::archive;
     Instant started{}, in_memory{};
   };
   using Memory = EvictionPolicy<BlockId, Cached>;
@@ -124,7 +129,11 @@ class BlockCache {
   void dispatch(const std::shared_ptr<Load>& load);
   Task<void> run(std::shared_ptr<Load> load);
   std::shared_ptr<InFlight> leave_flight(const Load& load, std::uint32_t index);
-  void land(const Load& load, std::uint32_t index, Buffer bytes);
+  Task<void> ask_disk(std::shared_ptr<Load> load);
+  struct DiskAnswer;
+  static Task<void> read_disk(BlockCache& self, std::shared_ptr<Load> load, std::shared_ptr<DiskAnswer> answer);
+  BlockRange still_missing(const Load& load) const;
+  void land(const Load& load, std::uint32_t index, Buffer bytes, BlockOrigin origin);
   void settle(const Load& load, std::uint32_t index, const Error& error);
   void take_out(Memory::EvictedList& evicted);
   void report(const PrefetchOutcome& outcome);

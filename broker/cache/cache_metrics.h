@@ -19,6 +19,8 @@ struct CacheMetrics {
   std::array<std::unique_ptr<Counter>, kLoadKinds> loads, load_bytes;
   std::array<std::unique_ptr<Counter>, kOutcomeKinds> outcomes, outcome_bytes;
   std::array<std::unique_ptr<Counter>, kEvictReasons> evictions;
+  Counter disk_hits, disk_hit_bytes, disk_misses, disk_timeouts;
+  Histogram disk_wait;
   Counter failed_loads;
   Counter waste_bytes;  // loaded, never read, evicted
   Histogram wait;       // from the first demand for a block to its arrival

@@ -12,6 +12,11 @@ struct CacheSettings {
   Duration load_timeout = 5s;
   std::int32_t loads_in_flight_max = 128;
   Duration failure_memory = 200ms;
+  std::string disk_path{};
+  Bytes disk_bytes = 10_GiB;
+  Bytes disk_free_bytes = 2_GiB;
+  Bytes disk_write_rate = 128_MiB;
+  std::int32_t disk_threads = 4;
 
   static constexpr auto fields = [](auto& s, auto&& field) {
     field("cache.memory", s.memory, Range<Bytes>{1_MiB, 1_TiB},
@@ -27,6 +32,18 @@ struct CacheSettings {
           "for.");
     field("cache.failure.memory.ms", s.failure_memory, Range<Duration>{10ms, 10s},
           "How long a failed archive read answers for its blocks before they are tried again.");
+    field(
+        "cache.disk.path", s.disk_path,
+        "Directory of the cache's disk tier, of this broker alone; empty: there is none. Keeps blocks that were read, "
+        "over a restart too.");
+    field("cache.disk.bytes", s.disk_bytes, Range<Bytes>{8_MiB, 64_TiB},
+          "Space that the disk tier may take. Its index takes about 200 bytes of memory for each 256 KiB.");
+    field("cache.disk.free.bytes", s.disk_free_bytes, Range<Bytes>{0, 64_TiB},
+          "Space that the disk tier leaves free on its disk: where others leave less, it gives back its own.");
+    field("cache.disk.write.bytes.per.second", s.disk_write_rate, Range<Bytes>{64_KiB, 1_TiB},
+          "Fastest rate of writing to the disk tier; blocks that come faster are not kept there.");
+    field("cache.disk.threads", s.disk_threads, Range<std::int32_t>{1, 64},
+          "Threads that read and write the disk tier; the log has others.");
   };
 };
 

@@ -1,6 +1,8 @@
-// inspect: what lies in a file of ours: a segment or an archived object, or a file of the write-ahead log.
+// inspect: what lies in a file of ours: a segment or an archived object, a file of the write-ahead log, or a region of
+// the cache's disk tier.
 
 #include "broker/base/json.h"
+#include "broker/cache/disk_format.h"
 #include "broker/cli/command.h"
 #include "broker/log/batch.h"
 #include "broker/log/footer.h"
@@ -102,6 +104,42 @@ Result<void> inspect_wal(const Buffer& bytes) {
   return {};
 }
 
+Result<void> inspect_region(const std::string& path, const Buffer& bytes) {
+  auto header = TRY(cache::decode_region_header(bytes));
+  fmt::print("region {} of the disk tier, life {:016x}\n", header.number, header.life);
+  auto size = static_cast<Bytes>(bytes.size());
+  auto tail = std::min(bytes.size(), static_cast<std::size_t>(cache::kRegionTrailerSize));
+  auto index = cache::find_region_index(bytes.view().last(tail), size);
+  auto end = index ? index->position : size;
+  std::size_t damaged = 0;
+  auto position = cache::kRegionHeaderSize;
+  while (position < end) {
+    auto rest = bytes.slice(static_cast<std::size_t>(position));
+    auto record = cache::decode_region_record(rest, header.number);
+    if (!record) break;
+    auto whole = static_cast<std::size_t>(cache::kRegionRecordHeaderSize) + record->size;
+    if (record->kind == cache::RegionRecordKind::link) {
+      fmt::print("  @{:<10} {} is generation {}\n", position, record->id.shard.text(), record->generation.value());
+    } else {
+      cache::DiskPlace place{header.number, position, record->size, record->crc};
+      bool sound = whole <= rest.size() && cache::block_in_record(rest.slice(0, whole), record->id, place);
+      fmt::print("  @{:<10} {} bytes={}{}\n", position, record->id.text(), record->size,
+                 sound ? "" : " CHECKSUM-WRONG");
+      if (!sound) ++damaged;
+    }
+    if (whole > rest.size()) break;
+    position += static_cast<Bytes>(whole);
+  }
+  if (index) {
+    fmt::print("index of {} records{}\n", index->size / cache::kRegionIndexEntrySize,
+               position == end ? "" : fmt::format(", {} bytes behind the last sound record", end - position));
+  } else {
+    fmt::print("no index: the region was not closed; {} bytes behind the last sound record\n", end - position);
+  }
+  if (damaged > 0) return fail(ErrorCode::kCorruptFile, path);
+  return {};
+}
+
 Result<void> inspect_shard(const std::string& path, const Buffer& bytes, std::size_t records) {
   auto data = bytes.view();
   std::optional<log::Footer> footer;
@@ -116,7 +154,8 @@ Result<void> inspect_shard(const std::string& path, const Buffer& bytes, std::si
   if (footer) {
     print_footer(*footer);
   } else if (!log::BatchView::parse(data) && !data.empty()) {
-    return fail(ErrorCode::kCorruptFile, path + ": neither a segment nor a file of the write-ahead log");
+    return fail(ErrorCode::kCorruptFile,
+                path + ": neither a segment, a file of the write-ahead log nor a region of the disk tier");
   } else {
     fmt::print("open segment, no footer\n");
   }
@@ -143,6 +182,7 @@ Result<void> run(const Arguments& arguments) {
   auto records = TRY(arguments.integer("records", 0, 0, 1'000'000'000));
   auto name = std::filesystem::path(path).filename().string();
   auto bytes = TRY(read_file(path));
+  if (cache::parse_region_file_name(name)) return inspect_region(path, bytes);
   bool is_wal = log::parse_wal_file_name(name) || log::is_wal_spare_name(name);
   return is_wal ? inspect_wal(bytes) : inspect_shard(path, bytes, static_cast<std::size_t>(records));
 }
@@ -151,7 +191,7 @@ Result<void> run(const Arguments& arguments) {
 
 Command inspect_command() {
   return {.name = "inspect",
-          .summary = "print a segment, an archived object or a file of the write-ahead log",
+          .summary = "print a segment, an archived object, a file of the write-ahead log or of the disk tier",
           .usage =
               "FILE [--records N]\n\n"
               "Prints what the file says of itself and each batch in it, and checks every checksum on the way.\n"

@@ -12,7 +12,9 @@
 
 namespace forelog::env {
 
-// References to the seams; all outlive the broker. `archive` is null when no archive is configured.
+// References to the seams; all outlive the broker. `archive` is null when no archive is configured. `cache_files` is
+// for the disk tier of the cache: it has threads of its own, so that nothing it does stands before the log's reads and
+// syncs.
 struct Env {
   Cores& cores;
   Clock& clock;
@@ -22,6 +24,7 @@ struct Env {
   LocalStore& local;
   MetadataStore& metadata;
   ObjectStore* archive = nullptr;
+  Files& cache_files = files;
 };
 
 }  // namespace forelog::env

@@ -44,6 +44,8 @@ class Files {
   virtual Task<Result<std::vector<std::string>>> list(Path directory) = 0;  // names, sorted
   virtual Task<Result<void>> create_directories(Path path) = 0;
   virtual Task<Result<void>> sync_directory(Path path) = 0;  // makes creations, renames and removals durable
+  // Bytes that the disk on which `directory` lies can still take.
+  virtual Task<Result<Bytes>> free_space(Path directory) = 0;
 };
 
 }  // namespace forelog::env

@@ -249,6 +249,7 @@ void Partition::read_archived(const ReadRequest& request, Offset limit, ReadResu
   result.first_block = static_cast<std::int32_t>(read->first_block);
   result.last_block = static_cast<std::int32_t>(read->last_block);
   result.tiers.memory = read->from_memory;
+  result.tiers.disk = read->from_disk;
   result.tiers.archive = read->from_archive;
   result.cause = read->cause;
   result.joined = read->joined;

@@ -54,6 +54,34 @@ class Source final : public BlockSource {
   env::Clock& clock_;
 };
 
+// Has the blocks it is told to, after `delay`.
+class DiskStub final : public Tier {
+ public:
+  explicit DiskStub(env::Clock& clock) : clock_(clock) {}
+  Task<void> find(BlockRange range, OnBlock on_block) override {
+    co_await sleep_until(clock_, clock_.now() + delay);
+    for (std::uint32_t i = range.first; i < range.end(); ++i) {
+      if (has.contains(i)) on_block(i, contents(i));
+    }
+  }
+  void on_use(const BlockId& id, Buffer bytes) override {
+    EXPECT_EQ(bytes, contents(id.index));
+    used.push_back(id.index);
+  }
+  Task<bool> put(BlockId, Buffer, Deadline) override { co_return false; }
+  void link(const ShardId&, Generation, BlockSums) override {}
+  void erase(BlockRange range) override {
+    for (std::uint32_t i = range.first; i < range.end(); ++i) has.erase(i);
+  }
+
+  std::set<std::uint32_t> has;
+  std::vector<std::uint32_t> used;
+  Duration delay = 1ms;
+
+ private:
+  env::Clock& clock_;
+};
+
 class Outcomes final : public OutcomeSink {
  public:
   void on_outcome(const PrefetchOutcome& outcome) override {
@@ -69,7 +97,7 @@ class Outcomes final : public OutcomeSink {
 class BlockCacheTest : public testing::Test {
  protected:
   void make(std::uint32_t capacity_in_blocks, CacheSettings settings = {}) {
-    BlockCache::Parts parts{machine.cores(), machine.env().clock, source, registry};
+    BlockCache::Parts parts{machine.cores(), machine.env().clock, source, registry, behind};
     cache.emplace(parts, settings, capacity_in_blocks * kBlockSize);
     cache->set_outcome_sink(&outcomes);
   }
@@ -93,6 +121,8 @@ class BlockCacheTest : public testing::Test {
   env::SimulatedWorld world{1};
   env::SimulatedMachine& machine = world.machine();
   Source source{machine.env().clock};
+  DiskStub disk{machine.env().clock};
+  Tier* behind = nullptr;
   MetricsRegistry registry;
   Outcomes outcomes;
   std::optional<BlockCache> cache;
@@ -270,6 +300,65 @@ TEST_F(BlockCacheTest, AnErasedShardIsGone) {
   machine.cores().run_as(0, [&] { cache->erase(blocks(0, 4)); });
   EXPECT_FALSE(has(0));
   EXPECT_EQ(cache->used(), 0);
+}
+
+// --- behind memory, the disk
+// ------------------------------------------------------------------------------------------
+
+TEST_F(BlockCacheTest, WhatTheDiskHasIsNotAskedOfTheSource) {
+  behind = &disk;
+  make(64);
+  disk.has = {0, 1, 2};
+  start(blocks(0, 3), kDemand);
+  world.run_for(10ms);
+  EXPECT_TRUE(source.loads.empty());
+  for (std::uint32_t i = 0; i < 3; ++i) EXPECT_EQ(cache->find(block(i))->origin, BlockOrigin::disk);
+  EXPECT_EQ(cache->metrics().disk_hits.value(), 3);
+}
+
+TEST_F(BlockCacheTest, OneRequestBringsWhatTheDiskLacks) {
+  behind = &disk;
+  make(64);
+  disk.has = {0, 2, 7};
+  start(blocks(0, 8), kPrefetch);
+  world.run_for(200ms);
+  EXPECT_EQ(source.loads, (std::vector<BlockRange>{blocks(1, 6)}));
+  for (std::uint32_t i = 0; i < 8; ++i) EXPECT_EQ(cache->find(block(i))->bytes, contents(i));
+  EXPECT_EQ(cache->find(block(2))->origin, BlockOrigin::disk);
+  EXPECT_EQ(cache->find(block(3))->origin, BlockOrigin::archive);
+}
+
+TEST_F(BlockCacheTest, ADiskThatHangsDelaysALoadByAMomentOnly) {
+  behind = &disk;
+  make(64);
+  disk.has = {3};
+  disk.delay = 5s;
+  auto began = world.now();
+  EXPECT_EQ(*get(3), contents(3));
+  EXPECT_LE(world.now() - began, 400ms);
+  EXPECT_EQ(cache->find(block(3))->origin, BlockOrigin::archive);
+  world.run_for(6s);  // its late answer changes nothing
+  EXPECT_EQ(cache->metrics().disk_timeouts.value(), 1);
+  EXPECT_EQ(cache->used(), kBlockSize);
+}
+
+TEST_F(BlockCacheTest, OnlyWhatIsUsedIsOfferedToTheDiskAndOnceALoad) {
+  behind = &disk;
+  make(64);
+  start(blocks(0, 4), kPrefetch);
+  world.run_for(200ms);
+  EXPECT_TRUE(disk.used.empty());
+  cache->find(block(1)), cache->find(block(1), ReaderId{5}), cache->find(block(3));
+  (void)cache->peek(block(0));
+  EXPECT_EQ(disk.used, (std::vector<std::uint32_t>{1, 3}));
+}
+
+TEST_F(BlockCacheTest, AnErasedShardIsErasedOnTheDiskToo) {
+  behind = &disk;
+  make(64);
+  disk.has = {0, 1};
+  machine.cores().run_as(0, [&] { cache->erase(blocks(0, 2)); });
+  EXPECT_TRUE(disk.has.empty());
 }
 
 }  // namespace

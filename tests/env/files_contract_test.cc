@@ -57,6 +57,12 @@ TYPED_TEST(FilesContract, TruncatesAndOverwrites) {
   EXPECT_EQ(this->read(*file, 0, 9), "aXcd");
 }
 
+TYPED_TEST(FilesContract, SaysHowMuchTheDiskStillTakes) {
+  auto free = this->world.run(this->files.free_space(this->dir));
+  ASSERT_TRUE(free);
+  EXPECT_GT(*free, 1_MiB);
+}
+
 TYPED_TEST(FilesContract, MissingFilesAndDirectoriesAreNotFound) {
   auto missing = this->dir + "/missing";
   EXPECT_EQ(this->world.run(this->files.open(missing, OpenMode::read)).error().code, ErrorCode::kNotFound);

@@ -111,6 +111,7 @@ TEST(SimulatedFiles, FullDiskTakesWhatFitsAndSaysSo) {
   auto size = run(world, machine, fill(machine.env().files));
   ASSERT_TRUE(size) << size.error().text();
   EXPECT_EQ(*size, 10);
+  EXPECT_EQ(*run(world, machine, machine.env().files.free_space("/")), 0);
 }
 
 Task<Result<void>> commit_two(LocalStore& store) {

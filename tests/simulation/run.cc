@@ -158,6 +158,7 @@ class Run {
     ++report_.met[static_cast<std::size_t>(phase.fault)];
     broken_ = true;
     auto& faults = machine_.faults();
+    auto& cache_faults = machine_.cache_faults();
     switch (phase.fault) {
       case Fault::crash:
         return cut_power(env::SimulatedWorld::Loss::some);
@@ -173,12 +174,15 @@ class Run {
       }
       case Fault::full_disk:
         faults.disk_capacity = machine_.disk().used() + static_cast<Bytes>(random_.below(100'000));
+        cache_faults.disk_capacity = machine_.cache_disk().used() + static_cast<Bytes>(random_.below(1'000'000));
         break;
       case Fault::disk_errors:
         faults.disk_error_rate = 0.05;
+        cache_faults.disk_error_rate = random_.chance(0.5) ? 0.05 : 0.5;
         break;
       case Fault::slow_disk:
         faults.disk_slow_rate = 0.2;
+        cache_faults.disk_slow_rate = random_.chance(0.5) ? 0.2 : 0.9;
         break;
       case Fault::archive_slow:
         faults.archive = {200ms, 3s};
@@ -207,6 +211,9 @@ class Run {
       case Fault::wall_jump:
         machine_.jump_wall(random_.between({-2h, 2h}));
         break;
+      case Fault::rotten_cache:
+        rot_cache();
+        break;
       case Fault::metadata_failures:
         faults.metadata_failure_rate = 0.2;
         break;
@@ -215,8 +222,19 @@ class Run {
     // Some faults outlast their phase and meet the next one.
     if (random_.chance(0.7)) heal();
   }
+  // Bits of the disk tier's files change behind the broker's back. Nobody may ever see it.
+  void rot_cache() {
+    auto& disk = machine_.cache_disk();
+    auto names = disk.list("/cache");
+    if (!names) return;
+    for (const auto& name : *names) {
+      for (int flips = 0; flips < 8; ++flips)
+        (void)disk.flip_bit("/cache/" + name, static_cast<Bytes>(random_.below(1 << 20)));
+    }
+  }
   void heal() {
     machine_.faults() = {};
+    machine_.cache_faults() = {};
     clients_.faults() = {};
   }
 

@@ -4,9 +4,9 @@ namespace forelog::simulation {
 namespace {
 
 constexpr std::string_view kFaultNames[kFaultCount] = {
-    "crash",        "crash-all",       "clean-restart",  "full-disk",        "disk-errors",    "slow-disk",
-    "archive-slow", "archive-failing", "archive-outage", "archive-silent",   "archive-breaks", "archive-wrong-bytes",
-    "resets",       "silence",         "wall-jump",      "metadata-failures"};
+    "crash",        "crash-all",       "clean-restart",  "full-disk",         "disk-errors",    "slow-disk",
+    "archive-slow", "archive-failing", "archive-outage", "archive-silent",    "archive-breaks", "archive-wrong-bytes",
+    "resets",       "silence",         "wall-jump",      "metadata-failures", "rotten-cache"};
 constexpr std::string_view kPlanSourceNames[kPlanSourceCount] = {"silent", "honest", "lying", "flooding"};
 
 std::string text(std::uint64_t number) { return std::to_string(number); }
@@ -39,6 +39,12 @@ SettingMap draw_settings(env::SeededRandom& random) {
   out["cache.loads.in.flight.max"] = scaled(random, 4, 5);
   out["cache.load.timeout.ms"] = text(300 + random.below(5000));
   out["cache.failure.memory.ms"] = text(10 + random.below(300));
+  if (random.chance(0.6)) {
+    out["cache.disk.path"] = "/cache";
+    out["cache.disk.bytes"] = scaled(random, 8 << 20, 3);
+    out["cache.disk.free.bytes"] = text(random.below(2) * (4 << 20));
+    out["cache.disk.write.bytes.per.second"] = scaled(random, 64 << 10, 10);
+  }
   out["archive.index.memory"] = scaled(random, 64 << 10, 5);
   out["archive.retry.backoff.ms"] = text(1 + random.below(100));
   out["archive.retry.backoff.max.ms"] = text(200 + random.below(5000));

@@ -30,8 +30,9 @@ enum class Fault : std::uint8_t {
   silence,  // nothing passes over the network for a while
   wall_jump,
   metadata_failures,
+  rotten_cache,  // flipped bits in the files of the disk tier
 };
-inline constexpr int kFaultCount = 16;
+inline constexpr int kFaultCount = 17;
 std::string_view name_of(Fault fault);
 
 enum class PlanSource : std::uint8_t { silent, honest, lying, flooding };

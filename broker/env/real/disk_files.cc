@@ -88,6 +88,13 @@ Result<void> create_all(const Path& path) {
   return {};
 }
 
+Result<Bytes> free_space_of(const Path& directory) {
+  std::error_code error;
+  auto space = std::filesystem::space(directory, error);
+  if (error) return fail(posix_error("looking at the disk of", directory, error.value()));
+  return static_cast<Bytes>(std::min<std::uintmax_t>(space.available, INT64_MAX));
+}
+
 }  // namespace
 
 Task<Result<FilePtr>> DiskFiles::open(Path path, OpenMode mode) {
@@ -112,6 +119,10 @@ Task<Result<void>> DiskFiles::create_directories(Path path) {
 
 Task<Result<void>> DiskFiles::sync_directory(Path path) {
   return pool_.run([path = std::move(path)] { return env::sync_directory(path); });
+}
+
+Task<Result<Bytes>> DiskFiles::free_space(Path directory) {
+  return pool_.run([directory = std::move(directory)] { return free_space_of(directory); });
 }
 
 }  // namespace forelog::env

@@ -35,12 +35,18 @@ Result<std::string> archive_directory(const std::string& url) {
 // In the order in which they are needed; they go in the opposite one. With the reactors go tasks that nobody joined,
 // and files that these hold are closed by way of the pool.
 struct RealEnv::Parts {
-  explicit Parts(const RealEnvOptions& options) : disk(options.disk_threads), reactors(options.cores) {}
+  explicit Parts(const RealEnvOptions& options) : disk(options.disk_threads), reactors(options.cores) {
+    if (options.cache_disk_threads == 0) return;
+    cache_disk.emplace(options.cache_disk_threads);
+    cache_files.emplace(*cache_disk);
+  }
 
   BlockingPool disk;
+  std::optional<BlockingPool> cache_disk;
   Reactors reactors;
   SystemRandom random;
   DiskFiles files{disk};
+  std::optional<DiskFiles> cache_files;
   TcpNetwork network{reactors};
   std::unique_ptr<LevelDbStore> local;
   std::unique_ptr<EmbeddedMetadataStore> metadata;
@@ -67,7 +73,8 @@ Result<std::unique_ptr<RealEnv>> RealEnv::open(RealEnvOptions options) {
                                                     options.archive_first_byte_delay, options.archive_threads));
   }
   parts->env.emplace(Env{parts->reactors, parts->reactors.clock(), parts->random, parts->files, parts->network,
-                         *parts->local, *parts->metadata, parts->archive.get()});
+                         *parts->local, *parts->metadata, parts->archive.get(),
+                         parts->cache_files ? *parts->cache_files : parts->files});
   return std::unique_ptr<RealEnv>(new RealEnv(std::move(parts)));
 }
 
@@ -84,6 +91,7 @@ void RealEnv::stop() {
   // Pools first: what they finish is answered to cores, which must still be there, though nobody may listen any more.
   if (parts_->archive) parts_->archive->stop();
   parts_->disk.stop();
+  if (parts_->cache_disk) parts_->cache_disk->stop();
   parts_->reactors.stop();
 }
 

@@ -20,7 +20,8 @@ struct RealEnvOptions {
   std::string data_directory;  // created when missing; one process at a time has it
   int cores = 1;
   int disk_threads = 4;
-  std::string archive_url{};  // "file:/path", or empty for no archive
+  int cache_disk_threads = 0;  // of the cache's disk tier; 0: there is none, and `Env::cache_files` is the log's
+  std::string archive_url{};   // "file:/path", or empty for no archive
   Duration archive_first_byte_delay{};
   int archive_threads = 8;
 };

@@ -111,4 +111,9 @@ Task<Result<void>> SimulatedFiles::sync_directory(Path path) {
   co_return disk_.sync_directory(path);
 }
 
+Task<Result<Bytes>> SimulatedFiles::free_space(Path directory) {
+  CO_TRY(co_await operate(directory));
+  co_return std::max<Bytes>(0, faults_.disk_capacity - disk_.used());
+}
+
 }  // namespace forelog::env

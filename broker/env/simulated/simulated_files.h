@@ -19,6 +19,7 @@ class SimulatedFiles final : public Files {
   Task<Result<std::vector<std::string>>> list(Path directory) override;
   Task<Result<void>> create_directories(Path path) override;
   Task<Result<void>> sync_directory(Path path) override;
+  Task<Result<Bytes>> free_space(Path directory) override;
 
  private:
   class OpenFile;

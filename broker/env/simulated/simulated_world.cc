@@ -12,11 +12,12 @@ SimulatedMachine::SimulatedMachine(SimulatedWorld& world, int cores, std::string
       random_(world.scheduler_.random().next()),
       cores_(world.scheduler_, cores),
       files_(world.scheduler_, cores_, faults_, disk_),
+      cache_files_(world.scheduler_, cores_, cache_faults_, cache_disk_),
       network_(world.scheduler_, cores_, faults_, world.wire_, host_),
       local_(world.scheduler_, cores_, faults_),
       metadata_(world.scheduler_, cores_, faults_, world.tree_),
       archive_(world.scheduler_, cores_, faults_, world.objects_),
-      env_{cores_, cores_.clock(), random_, files_, network_, local_, metadata_, &archive_} {}
+      env_{cores_, cores_.clock(), random_, files_, network_, local_, metadata_, &archive_, cache_files_} {}
 
 SimulatedWorld::SimulatedWorld(std::uint64_t seed) : scheduler_(seed) {}
 
@@ -37,6 +38,7 @@ void SimulatedWorld::crash(SimulatedMachine& machine, Loss loss) {
   machine.network_.crash();
   machine.metadata_.crash();
   machine.disk_.crash(scheduler_.random(), loss == Loss::all);
+  machine.cache_disk_.crash(scheduler_.random(), loss == Loss::all);
   machine.local_.crash(loss == Loss::all);
   // A machine that restarts sooner has a new session, and the old one still holds its znodes until then.
   auto expire = [&machine, old = machine.metadata_.end_session()] { machine.metadata_.expire(old); };

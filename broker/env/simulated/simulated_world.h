@@ -23,14 +23,17 @@ namespace forelog::env {
 
 class SimulatedWorld;
 
-// One computer: cores, a clock, a disk, a network card, a session with the metadata store, a way to the archive.
+// One computer: cores, a clock, a disk, another for the cache, a network card, a session with the metadata store, a way
+// to the archive.
 class SimulatedMachine {
  public:
   const std::string& host() const { return host_; }
   Env& env() { return env_; }
   Faults& faults() { return faults_; }
+  Faults& cache_faults() { return cache_faults_; }  // of the cache's disk
   SimulatedCores& cores() { return cores_; }
   SimulatedDisk& disk() { return disk_; }
+  SimulatedDisk& cache_disk() { return cache_disk_; }
   SimulatedMetadata& metadata() { return metadata_; }
   SimulatedArchive& archive() { return archive_; }
   void jump_wall(Duration by) { cores_.simulated_clock().jump_wall(by); }
@@ -40,11 +43,13 @@ class SimulatedMachine {
   SimulatedMachine(SimulatedWorld& world, int cores, std::string host);
 
   std::string host_;
-  Faults faults_;
+  Faults faults_, cache_faults_;
   SeededRandom random_;
   SimulatedCores cores_;
   SimulatedDisk disk_;
   SimulatedFiles files_;
+  SimulatedDisk cache_disk_;
+  SimulatedFiles cache_files_;
   SimulatedNetwork network_;
   SimulatedLocalStore local_;
   SimulatedMetadata metadata_;
