@@ -24,7 +24,7 @@ LDFLAGS := -fuse-ld=lld $(filter -fsanitize% -fno-sanitize%,$(FLAGS_$(MODE)))
 
 # What each layer needs from outside; a program links what its layers need.
 LIBS_base := -lisal -lfmt
-LIBS_env := -lleveldb -lcurl -lssl -lcrypto -lpthread
+LIBS_env := -lleveldb -lcurl -lssl -lcrypto -lexpat -lpthread
 LIBS_log := -lz -lsnappy -llz4 -lzstd
 LIBS_prefetch := -lthrift
 LIBS_test := -lgtest_main -lgmock -lgtest -lpthread
@@ -112,7 +112,7 @@ TESTS := $(patsubst %,$(OUT)/tests/%_test,$(TEST_LAYERS) $(if $(wildcard tests/p
 # --- what people call ------------------------------------------------------------------------------------------------
 # Everything comes from Debian 12 by name; broker/DECISIONS.md says why each.
 DEBIAN_PACKAGES := clang-19 clang-format-19 clang-tidy-19 lld-19 libclang-rt-19-dev ccache libboost1.81-dev libfmt-dev libisal-dev \
-  thrift-compiler libthrift-dev librdkafka-dev libleveldb-dev libcurl4-openssl-dev libssl-dev libgtest-dev libgmock-dev \
+  thrift-compiler libthrift-dev librdkafka-dev libleveldb-dev libcurl4-openssl-dev libssl-dev libexpat1-dev libgtest-dev libgmock-dev \
   libbenchmark-dev zlib1g-dev liblz4-dev libsnappy-dev libzstd-dev pkg-config python3 python3-venv kcat curl ca-certificates
 RUN_DIRECTORY ?= data
 
@@ -137,6 +137,7 @@ test: deps  # build and run every test that needs nothing but this machine
 	@$(MAKE) --no-print-directory MODE=$(MODE) run-tests
 
 integration: build  # real clients against real processes on loopback
+	@$(MAKE) --no-print-directory MODE=$(MODE) $(OUT)/tests/env_test
 	@integration/prepare.sh
 	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python -m pytest -q -p no:cacheprovider integration $(PYTEST_ARGUMENTS)
 
@@ -182,6 +183,7 @@ verify:  # everything long: all tests under each sanitizer, many seeds, real cli
 	@$(MAKE) --no-print-directory test MODE=asan
 	@$(MAKE) --no-print-directory test MODE=tsan
 	@$(MAKE) --no-print-directory simulate MODE=release SEEDS=$(or $(SEEDS),2000)
+	@integration/prepare.sh minio
 	@$(MAKE) --no-print-directory integration MODE=release
 	@FORELOG_SETTINGS="reactor.cores=2" $(MAKE) --no-print-directory integration MODE=tsan
 

@@ -13,6 +13,7 @@ const SettingsCatalog& settings_catalog() {
     out.add<LogSettings>("Log");
     out.add<cache::CacheSettings>("Cache");
     out.add<archive::ArchiveSettings>("Archive");
+    out.add<env::s3::S3Settings>("Archive in S3");
     out.add<prefetch::PrefetchSettings>("Prefetching");
     out.add<prefetch::HintServiceSettings>("Hint service");
     out.add<prefetch::AccessLogSettings>("Access log");
@@ -41,6 +42,7 @@ Result<AllSettings> read_all_settings(SettingMap raw) {
   all.log = TRY(read_settings<LogSettings>(raw));
   all.cache = TRY(read_settings<cache::CacheSettings>(raw));
   all.archive = TRY(read_settings<archive::ArchiveSettings>(raw));
+  all.s3 = TRY(read_settings<env::s3::S3Settings>(raw));
   all.prefetch = TRY(read_settings<prefetch::PrefetchSettings>(raw));
   all.topic_prefetch = TRY(read_settings<prefetch::TopicPrefetchSettings>(raw));
   all.hints = TRY(read_settings<prefetch::HintServiceSettings>(raw));

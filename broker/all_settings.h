@@ -5,6 +5,7 @@
 #include "broker/base/settings_catalog.h"
 #include "broker/cache/settings.h"
 #include "broker/cluster/broker_settings.h"
+#include "broker/env/s3/settings.h"
 #include "broker/groups/settings.h"
 #include "broker/log/topic_settings.h"
 #include "broker/prefetch/settings.h"
@@ -42,6 +43,7 @@ struct AllSettings {
   LogSettings log;
   cache::CacheSettings cache;
   archive::ArchiveSettings archive;
+  env::s3::S3Settings s3;
   prefetch::PrefetchSettings prefetch;
   prefetch::TopicPrefetchSettings topic_prefetch;  // the mode of topics that do not say their own
   prefetch::HintServiceSettings hints;

@@ -235,7 +235,10 @@ Task<Result<void>> Broker::Parts::start_admin() {
   http.emplace(env.cores, env.network);
   std::vector<const MetricsRegistry*> registries;
   for (const auto& registry : metrics) registries.push_back(registry.get());
-  admin::add_standard_routes(*http, env.cores, std::move(registries),
+  auto of_archive = [this](MetricsSnapshot& all) {
+    if (env.archive != nullptr) env.archive->collect_metrics(all);
+  };
+  admin::add_standard_routes(*http, env.cores, std::move(registries), std::move(of_archive),
                              [this] { return std::string(ready ? "" : "starting"); });
   add_admin_routes(*http, services, hint_router);
   CO_TRY(co_await http->start(std::move(endpoints)));
@@ -312,6 +315,8 @@ Task<void> Broker::stop() {
     }
   }
   if (p.server) co_await p.server->stop();
+  // Uploads go on after the next start; nobody waits for them now.
+  if (p.env.archive != nullptr) p.env.archive->interrupt();
   if (p.cores_started) {
     for (std::size_t i = 0; i < p.cores.size(); ++i) {
       CoreId core(static_cast<std::int32_t>(i));

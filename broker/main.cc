@@ -3,13 +3,11 @@
 #include "broker/all_settings.h"
 #include "broker/base/log.h"
 #include "broker/broker.h"
+#include "broker/config_file.h"
 #include "broker/env/real/real_env.h"
 
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,32 +16,23 @@ namespace {
 
 using namespace forelog;  // NOLINT: this is the program
 
+constexpr Duration kUploadsAgeMin = 1h;
+
 constexpr const char* kUsage =
     "usage: forelog-broker CONFIG [--set key=value]...\n"
     "       forelog-broker --help\n\n"
     "CONFIG is a server.properties with Kafka's names and ours; docs/settings.md lists them. --set lays one setting\n"
     "over the file. SIGTERM and SIGINT stop the broker cleanly.\n";
 
-Result<SettingMap> read_file(const std::string& path) {
-  // A directory can be opened, and reads as an empty file: a broker with defaults would start.
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) return fail(ErrorCode::kInvalidSetting, path + " is a directory");
-  std::ifstream file(path);
-  if (!file) return fail(ErrorCode::kNotFound, path + ": cannot be opened");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return parse_properties(text.str());
-}
-
 Result<AllSettings> read_arguments(const std::vector<std::string>& arguments) {
   SettingMap raw;
   bool has_file = false;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (arguments[i] == "--set" && i + 1 < arguments.size()) {
-      TRY(apply_override(raw, arguments[++i]));
+      TRY(apply_flag(raw, arguments[++i]));
     } else if (!has_file && !arguments[i].starts_with("--")) {
       has_file = true;
-      auto from_file = TRY(read_file(arguments[i]));
+      auto from_file = TRY(read_settings_file(arguments[i]));
       raw.merge(from_file);  // what --set said before stands
     } else {
       return fail(ErrorCode::kInvalidSetting, "'" + arguments[i] + "' is not understood; see --help");
@@ -63,6 +52,10 @@ env::RealEnvOptions options_of(const AllSettings& settings) {
   options.cache_disk_threads = settings.cache.disk_path.empty() ? 0 : settings.cache.disk_threads;
   options.archive_url = settings.broker.archive_url;
   options.archive_first_byte_delay = settings.broker.archive_first_byte_delay;
+  options.s3 = settings.s3;
+  options.s3_uploads_prefix = settings.archive.prefix + "/";
+  // Longer than the longest upload, whoever makes it.
+  options.s3_uploads_stale_after = 2 * settings.archive.put_timeout + kUploadsAgeMin;
   return options;
 }
 

@@ -9,7 +9,9 @@ namespace forelog {
 class NoArchive final : public env::ObjectStore {
  public:
   Task<Result<void>> put(std::string key, env::ObjectContent&, Deadline) override { co_return refuse(key); }
-  Task<Result<void>> get_range(std::string key, Bytes, Bytes, OnBytes, Deadline) override { co_return refuse(key); }
+  Task<Result<void>> get_range(std::string key, Bytes, Bytes, OnBytes, env::TrafficClass, Deadline) override {
+    co_return refuse(key);
+  }
   Task<Result<env::ObjectInfo>> head(std::string key, Deadline) override { co_return refuse(key); }
   Task<Result<void>> remove(std::string key, Deadline) override { co_return refuse(key); }
   Task<Result<std::vector<env::ObjectInfo>>> list(std::string prefix, std::string, std::size_t, Deadline) override {

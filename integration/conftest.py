@@ -12,10 +12,11 @@ def new_broker(tmp_path):
     """Makes brokers of the test's own; checks at the end that each stopped cleanly, and never leaves one running."""
     made = []
 
-    def make(**settings):
+    def make(environment=None, **settings):
         folder = tmp_path / f"broker{len(made)}"
         folder.mkdir()
         instance = harness.Broker(folder, **settings)
+        instance.environment = environment or {}
         made.append(instance)
         return instance.start()
 

@@ -90,6 +90,7 @@ class Broker:
         # FORELOG_SETTINGS="reactor.cores=2 …" runs everything with other settings.
         self.settings.update(pair.split("=", 1) for pair in os.environ.get("FORELOG_SETTINGS", "").split())
         self.settings.update({k.replace("_", "."): str(v) for k, v in settings.items()})
+        self.environment = {}  # on top of this process's
         self.process = None
         self._predictors = []
 
@@ -102,7 +103,8 @@ class Broker:
         path = os.path.join(self.folder, "server.properties")
         with open(path, "w", encoding="utf-8") as f:
             f.writelines(f"{key}={value}\n" for key, value in self.settings.items())
-        self.process = Process("broker", [os.path.join(BUILD, "forelog-broker"), path], self.folder)
+        os.chmod(path, 0o600)  # some hold keys
+        self.process = Process("broker", [os.path.join(BUILD, "forelog-broker"), path], self.folder, env={**os.environ, **self.environment})
         wait_until(lambda: self.ready() or not self.process.running(), 20, "the broker to be ready")
         assert self.process.running(), self.process.log()[-4000:]
         return self

@@ -22,13 +22,15 @@ void add_to(MetricsSnapshot& sum, const MetricsSnapshot& part) {
   }
 }
 
-Task<HttpResponse> metrics(env::Cores& cores, std::vector<const MetricsRegistry*> registries) {
+Task<HttpResponse> metrics(env::Cores& cores, std::vector<const MetricsRegistry*> registries,
+                           std::function<void(MetricsSnapshot&)> extra) {
   MetricsSnapshot all;
   for (std::size_t core = 0; core < registries.size(); ++core) {
     auto collecting = collect_here(registries[core]);
     auto part = co_await cores.on(CoreId(static_cast<std::int32_t>(core)), std::move(collecting));
     add_to(all, part);
   }
+  if (extra) extra(all);
   co_return HttpResponse{200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(all)};
 }
 
@@ -37,9 +39,11 @@ Task<HttpResponse> say(int status, std::string text) { co_return HttpResponse{st
 }  // namespace
 
 void add_standard_routes(HttpServer& server, env::Cores& cores, std::vector<const MetricsRegistry*> registries,
-                         std::function<std::string()> ready) {
+                         std::function<void(MetricsSnapshot&)> extra, std::function<std::string()> ready) {
   server.route("GET", "/metrics",
-               [&cores, registries = std::move(registries)](const HttpRequest&) { return metrics(cores, registries); });
+               [&cores, registries = std::move(registries), extra = std::move(extra)](const HttpRequest&) {
+                 return metrics(cores, registries, extra);
+               });
   server.route("GET", "/health", [](const HttpRequest&) { return say(200, "ok"); });
   server.route("GET", "/ready", [ready = std::move(ready)](const HttpRequest&) {
     auto missing = ready();

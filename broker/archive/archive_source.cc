@@ -44,6 +44,7 @@ struct ArchiveSource::Extent {
   FooterPtr footer;
   std::string key;
   OnBlock on_block;
+  cache::LoadPriority priority;
   Deadline deadline{};
   std::vector<bool> missing;  // one a block of the range
   std::uint32_t missing_count = 0;
@@ -121,6 +122,7 @@ Task<Result<void>> ArchiveSource::load(cache::BlockRange range, cache::LoadPrior
   extent->footer = *std::move(footer);
   extent->key = object_key(settings_.prefix, range.shard);
   extent->on_block = std::move(on_block);
+  extent->priority = priority;
   extent->deadline = deadline;
   extent->missing.assign(range.count, true);
   extent->missing_count = range.count;
@@ -210,7 +212,8 @@ Task<void> ArchiveSource::attempt(std::shared_ptr<Extent> extent, bool hedge) {
   // Half of what is left, so that a request which is never answered leaves time for another.
   auto patience = std::max((extent->deadline - began) / 2, kAttemptTimeoutMin);
   auto deadline = std::min(extent->deadline, began + patience);
-  auto result = co_await parts_.store.get_range(extent->key, from, size, std::move(on_bytes), deadline);
+  auto traffic = *extent->priority == cache::Priority::demand ? env::TrafficClass::cold : env::TrafficClass::prefetch;
+  auto result = co_await parts_.store.get_range(extent->key, from, size, std::move(on_bytes), traffic, deadline);
   if (!result && !extent->error) extent->error = std::move(result).error();
   if (extent->missing_count == 0) metrics_.whole.record(parts_.clock.now() - began);
   --extent->requests;

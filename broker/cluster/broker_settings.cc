@@ -110,8 +110,9 @@ Result<void> validate(const BrokerSettings& broker, const ServiceSettings& servi
       return refuse("advertised.listeners", listener.name, "no listener has this name");
     }
   }
-  if (!broker.archive_url.empty() && !broker.archive_url.starts_with("file:/")) {
-    return refuse("archive.url", broker.archive_url, "only file:/absolute/path is offered yet");
+  bool known = broker.archive_url.starts_with("file:/") || broker.archive_url.starts_with("s3://");
+  if (!broker.archive_url.empty() && !known) {
+    return refuse("archive.url", broker.archive_url, "it is neither file:/absolute/path nor s3://bucket/prefix");
   }
   if (service.fetch_size_max < 1024) return fail(ErrorCode::kInvalidSetting, "fetch.max.bytes: below 1024");
   return {};

@@ -41,9 +41,10 @@ struct BrokerSettings {
     field("zookeeper.session.timeout.ms", s.zookeeper_session_timeout, Range<Duration>{1s, 3600s},
           "How long ZooKeeper waits for this broker before it counts as gone.");
     field("admin.listeners", s.admin_listeners, "HTTP for metrics and health: host:port. Empty: none.");
-    field("archive.url", s.archive_url, "The archive: file:/absolute/path. Empty: nothing is archived.");
+    field("archive.url", s.archive_url,
+          "The archive: file:/absolute/path, or s3://bucket/prefix. Empty: nothing is archived.");
     field("archive.first.byte.delay.ms", s.archive_first_byte_delay, Range<Duration>{0ms, 60s},
-          "Delays every answer of a file: archive, as an object store would. For trials.");
+          "Delays every answer of the archive, as a distant object store would. For trials.");
   };
 };
 

@@ -5,8 +5,10 @@
 #pragma once
 
 #include "broker/base/bytes.h"
+#include "broker/base/metrics.h"
 #include "broker/base/result.h"
 #include "broker/base/time.h"
+#include "broker/env/budget.h"
 #include "broker/env/task.h"
 
 #include <cstdint>
@@ -37,14 +39,18 @@ class ObjectStore {
 
   // The object exists, whole and durable, when this succeeds. Putting the same key again replaces it.
   virtual Task<Result<void>> put(std::string key, ObjectContent& content, Deadline deadline) = 0;
-  // Hands out bytes `[from, from + size)`; fails if the object is shorter.
-  virtual Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes,
+  // Hands out bytes `[from, from + size)`; fails if the object is shorter. `traffic` says who waits for them.
+  virtual Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, TrafficClass traffic,
                                        Deadline deadline) = 0;
   virtual Task<Result<ObjectInfo>> head(std::string key, Deadline deadline) = 0;
   virtual Task<Result<void>> remove(std::string key, Deadline deadline) = 0;  // succeeds when it is not there
   // Keys that start with `prefix` and come after `after`, in order, at most `limit`.
   virtual Task<Result<std::vector<ObjectInfo>>> list(std::string prefix, std::string after, std::size_t limit,
                                                      Deadline deadline) = 0;
+  // The process is about to end: what is under way fails soon, with Stopping, and so does what comes later. Any core.
+  virtual void interrupt() {}
+  // Adds what the store itself counts, once for the whole process. Any core.
+  virtual void collect_metrics(MetricsSnapshot& /*into*/) const {}
 };
 
 }  // namespace forelog::env

@@ -44,7 +44,7 @@ class HttpServerTest : public testing::Test {
       counters.push_back(std::make_unique<Counter>(*registries.back(), "forelog_reads_total", "Reads."));
       counters.back()->add(core + 1);
     }
-    add_standard_routes(server, machine.cores(), {registries[0].get(), registries[1].get()},
+    add_standard_routes(server, machine.cores(), {registries[0].get(), registries[1].get()}, nullptr,
                         [this] { return missing; });
     std::vector<env::Endpoint> endpoints{{machine.host(), 0}};
     auto started = test::run(world, machine, server.start(endpoints));

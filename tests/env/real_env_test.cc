@@ -169,7 +169,7 @@ TEST(RealEnv, StopsWithTasksThatNobodyJoined) {
 
 Task<void> get_one(Env& env, int& done) {
   auto ignore = [](Buffer) {};
-  auto got = co_await env.archive->get_range("k", 0, 1, ignore, test::soon(env));
+  auto got = co_await env.archive->get_range("k", 0, 1, ignore, TrafficClass::cold, test::soon(env));
   if (got) ++done;
 }
 class OneByte : public ObjectContent {

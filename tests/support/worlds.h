@@ -4,8 +4,11 @@
 #pragma once
 
 #include "broker/env/real/real_env.h"
+#include "broker/env/real/system_random.h"
 #include "tests/support/run_task.h"
 #include "tests/support/temporary_directory.h"
+
+#include <cstdlib>
 
 #include <gtest/gtest.h>
 
@@ -59,6 +62,43 @@ class InReality {
     CHECK(real_->start().has_value());
   }
 
+  TemporaryDirectory directory_;
+  std::unique_ptr<env::RealEnv> real_;
+};
+
+// With its archive on the S3 server that FORELOG_TEST_S3 names, under a prefix of its own; integration/test_s3.py
+// starts one and runs these tests. Keys come from the environment.
+class InS3 {
+ public:
+  explicit InS3(env::s3::S3Settings settings = {}) : settings_(std::move(settings)) {
+    if (is_available()) start();
+  }
+  static bool is_available() { return std::getenv("FORELOG_TEST_S3") != nullptr; }
+
+  env::Env& env() { return real_->env(); }
+  template <class T>
+  T run(Task<T> task) {
+    return real_->run(std::move(task));
+  }
+  void restart() {
+    real_.reset();
+    start();
+  }
+
+ private:
+  void start() {
+    settings_.endpoint = std::getenv("FORELOG_TEST_S3");
+    auto opened = env::RealEnv::open({.data_directory = directory_ / "data",
+                                      .cores = 2,
+                                      .archive_url = "s3://archive/contract/" + prefix_,
+                                      .s3 = settings_});
+    CHECK(opened.has_value());
+    real_ = *std::move(opened);
+    CHECK(real_->start().has_value());
+  }
+
+  env::s3::S3Settings settings_;
+  std::string prefix_ = env::SystemRandom().topic_id().text();
   TemporaryDirectory directory_;
   std::unique_ptr<env::RealEnv> real_;
 };

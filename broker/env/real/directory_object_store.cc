@@ -94,7 +94,7 @@ Task<Result<void>> DirectoryObjectStore::put(std::string key, ObjectContent& con
 }
 
 Task<Result<void>> DirectoryObjectStore::get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes,
-                                                   Deadline deadline) {
+                                                   TrafficClass /*traffic*/, Deadline deadline) {
   if (!is_object_key(key) || from < 0 || size < 0) co_return fail(ErrorCode::kMalformed, "archive key '" + key + "'");
   CO_TRY(co_await begin(key, deadline));
   auto open = [this, key]() -> Result<std::shared_ptr<PosixFile>> {

@@ -24,7 +24,8 @@ class DirectoryObjectStore final : public ObjectStore {
                                                             Duration first_byte_delay, int threads);
 
   Task<Result<void>> put(std::string key, ObjectContent& content, Deadline deadline) override;
-  Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, Deadline deadline) override;
+  Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, TrafficClass traffic,
+                               Deadline deadline) override;
   Task<Result<ObjectInfo>> head(std::string key, Deadline deadline) override;
   Task<Result<void>> remove(std::string key, Deadline deadline) override;
   Task<Result<std::vector<ObjectInfo>>> list(std::string prefix, std::string after, std::size_t limit,

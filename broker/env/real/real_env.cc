@@ -6,6 +6,7 @@
 #include "broker/env/real/leveldb_store.h"
 #include "broker/env/real/posix_file.h"
 #include "broker/env/real/reactors.h"
+#include "broker/env/real/s3_watch.h"
 #include "broker/env/real/system_random.h"
 #include "broker/env/real/tcp_network.h"
 
@@ -22,7 +23,7 @@ namespace {
 Result<std::string> archive_directory(const std::string& url) {
   constexpr std::string_view kFile = "file:";
   if (!url.starts_with(kFile))
-    return fail(ErrorCode::kInvalidSetting, "archive.url '" + url + "': only file:/path is supported");
+    return fail(ErrorCode::kInvalidSetting, "archive.url '" + url + "' is neither file:/path nor s3://bucket/prefix");
   auto path = url.substr(kFile.size());
   if (path.starts_with("//")) path = path.substr(2);  // file:///path, with an empty host
   if (!path.starts_with('/'))
@@ -50,7 +51,9 @@ struct RealEnv::Parts {
   TcpNetwork network{reactors};
   std::unique_ptr<LevelDbStore> local;
   std::unique_ptr<EmbeddedMetadataStore> metadata;
-  std::unique_ptr<DirectoryObjectStore> archive;
+  std::unique_ptr<DirectoryObjectStore> directory;
+  std::unique_ptr<S3ObjectStore> s3;
+  std::unique_ptr<S3Watch> s3_watch;
   std::optional<Env> env;
   bool running = false;
 };
@@ -67,14 +70,22 @@ Result<std::unique_ptr<RealEnv>> RealEnv::open(RealEnvOptions options) {
   parts->local =
       TRY(LevelDbStore::open((std::filesystem::path(options.data_directory) / "store").string(), parts->disk));
   parts->metadata = std::make_unique<EmbeddedMetadataStore>(parts->reactors, *parts->local);
-  if (!options.archive_url.empty()) {
+  auto& clock = parts->reactors.clock();
+  ObjectStore* archive = nullptr;
+  if (options.archive_url.starts_with("s3:")) {
+    parts->s3 = TRY(S3ObjectStore::open({parts->reactors, clock, parts->random}, options.archive_url, options.s3,
+                                        options.archive_first_byte_delay));
+    parts->s3_watch = std::make_unique<S3Watch>(parts->reactors, *parts->s3, options.s3_uploads_prefix,
+                                                options.s3_uploads_stale_after);
+    archive = parts->s3.get();
+  } else if (!options.archive_url.empty()) {
     auto directory = TRY(archive_directory(options.archive_url));
-    parts->archive = TRY(DirectoryObjectStore::open(std::move(directory), parts->reactors.clock(), parts->random,
-                                                    options.archive_first_byte_delay, options.archive_threads));
+    parts->directory = TRY(DirectoryObjectStore::open(std::move(directory), clock, parts->random,
+                                                      options.archive_first_byte_delay, options.archive_threads));
+    archive = parts->directory.get();
   }
-  parts->env.emplace(Env{parts->reactors, parts->reactors.clock(), parts->random, parts->files, parts->network,
-                         *parts->local, *parts->metadata, parts->archive.get(),
-                         parts->cache_files ? *parts->cache_files : parts->files});
+  parts->env.emplace(Env{parts->reactors, clock, parts->random, parts->files, parts->network, *parts->local,
+                         *parts->metadata, archive, parts->cache_files ? *parts->cache_files : parts->files});
   return std::unique_ptr<RealEnv>(new RealEnv(std::move(parts)));
 }
 
@@ -83,13 +94,17 @@ Env& RealEnv::env() { return *parts_->env; }
 Result<void> RealEnv::start() {
   parts_->running = true;
   parts_->reactors.start();
+  if (parts_->s3_watch) run(parts_->s3_watch->start());
   return run(parts_->metadata->begin_session());
 }
 
 void RealEnv::stop() {
   if (!std::exchange(parts_->running, false)) return;
   // Pools first: what they finish is answered to cores, which must still be there, though nobody may listen any more.
-  if (parts_->archive) parts_->archive->stop();
+  if (parts_->s3) parts_->s3->interrupt();
+  if (parts_->s3_watch) run(parts_->s3_watch->stop());
+  if (parts_->directory) parts_->directory->stop();
+  if (parts_->s3) parts_->s3->stop();
   parts_->disk.stop();
   if (parts_->cache_disk) parts_->cache_disk->stop();
   parts_->reactors.stop();

@@ -9,6 +9,7 @@
 
 #include "broker/base/check.h"
 #include "broker/env/env.h"
+#include "broker/env/s3/settings.h"
 
 #include <future>
 #include <memory>
@@ -21,9 +22,12 @@ struct RealEnvOptions {
   int cores = 1;
   int disk_threads = 4;
   int cache_disk_threads = 0;  // of the cache's disk tier; 0: there is none, and `Env::cache_files` is the log's
-  std::string archive_url{};   // "file:/path", or empty for no archive
+  std::string archive_url{};   // "file:/path", "s3://bucket/prefix", or empty for no archive
   Duration archive_first_byte_delay{};
-  int archive_threads = 8;
+  int archive_threads = 8;  // of a directory
+  s3::S3Settings s3{};
+  std::string s3_uploads_prefix{};  // of keys whose unfinished uploads of a life before are aborted; empty: none are
+  Duration s3_uploads_stale_after = 2h;
 };
 
 class RealEnv {

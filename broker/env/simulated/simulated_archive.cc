@@ -49,7 +49,7 @@ Task<Result<void>> SimulatedArchive::put(std::string key, ObjectContent& content
 }
 
 Task<Result<void>> SimulatedArchive::get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes,
-                                               Deadline deadline) {
+                                               TrafficClass /*traffic*/, Deadline deadline) {
   ++traffic_.gets;
   CO_TRY(co_await travel(key, deadline));
   auto found = objects_.find(key);
