@@ -1,5 +1,7 @@
 #include "broker/env/real/http_transfer.h"
 
+#include "broker/base/limits.h"
+
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -7,7 +9,8 @@
 namespace forelog::env {
 namespace {
 
-constexpr std::size_t kPieceMax = 256 << 10;
+constexpr std::size_t kPieceMax =
+    static_cast<std::size_t>(kBlockSize);  // what begins with a block then needs no copying
 constexpr long kReceiveBuffer = 128L << 10;
 constexpr long kSendBuffer = 256L << 10;
 
@@ -157,7 +160,10 @@ bool HttpTransfers::Transfer::take_data(ByteView bytes) {
 
 void HttpTransfers::Transfer::flush(Cores& cores) {
   if (filled == 0) return;
-  auto rest = std::move(piece).freeze(std::exchange(filled, 0));
+  auto size = std::exchange(filled, 0);
+  bool full = size == piece.size();
+  auto rest = full ? std::move(piece).freeze() : Buffer::copy_of(ByteView(piece.data(), size));
+  piece = {};
   s3::Answer head;
   if (!std::exchange(head_posted, true)) head = {.status = answer.status, .headers = answer.headers};
   cores.post(home, [to = reply, head = std::move(head), rest = std::move(rest)]() mutable {

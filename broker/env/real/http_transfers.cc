@@ -86,8 +86,6 @@ class HttpTransfers::Loop {
       start_waiting();
       collect_ended();
       start_waiting();  // into the slots of those that ended
-      for (auto* transfer : dirty_) transfer->flush(owner_.cores_);
-      dirty_.clear();
       note_counts();
     }
     end_all();
@@ -151,8 +149,6 @@ class HttpTransfers::Loop {
       timer_at_ = -1;  // libcurl sets the next one inside
       curl_multi_socket_action(multi_, CURL_SOCKET_TIMEOUT, 0, &running);
     }
-    for (auto& [handle, transfer] : active_)
-      if (transfer->filled > 0) dirty_.push_back(transfer.get());
   }
 
   void note_counts() {
@@ -208,7 +204,6 @@ class HttpTransfers::Loop {
       auto transfer = std::move(at->second);
       active_.erase(at);
       curl_multi_remove_handle(multi_, handle);
-      std::erase(dirty_, transfer.get());
       transfer->conclude(result);
       if (transfer->answer.transport == s3::Transport::stalled && transfer->deadline <= owner_.clock_.now())
         transfer->answer.transport = s3::Transport::deadline;
@@ -256,7 +251,6 @@ class HttpTransfers::Loop {
   CURLM* multi_;
   std::int64_t timer_at_ = -1;  // steady_ms; -1: none
   std::unordered_map<CURL*, std::shared_ptr<Transfer>> active_;
-  std::vector<Transfer*> dirty_;  // with bytes to be posted before the next wait
   std::vector<CurlHandle> idle_;
 
   std::mutex mutex_;
