@@ -90,9 +90,11 @@ std::size_t key_end(std::string_view line) {
 
 std::string escape(std::string_view text, bool key) {
   std::string out;
-  for (char c : text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    bool at_edge = i == 0 || i + 1 == text.size();
     bool special = c == '\\' || ((c == '#' || c == '!') && out.empty()) ||
-                   (key && (c == '=' || c == ':' || c == ' ')) || (c == ' ' && out.empty());
+                   (key && (c == '=' || c == ':' || c == ' ')) || (c == ' ' && at_edge);
     if (c == '\n')
       out += "\\n";
     else if (c == '\r')
@@ -108,7 +110,14 @@ std::string escape(std::string_view text, bool key) {
 }
 
 std::string_view trimmed_end(std::string_view text) {
-  while (!text.empty() && kBlank.contains(text.back())) text.remove_suffix(1);
+  while (!text.empty() && kBlank.contains(text.back())) {
+    // A blank behind a backslash is meant; one behind two is not.
+    auto before = text.substr(0, text.size() - 1);
+    auto last_other = before.find_last_not_of('\\');
+    auto backslashes = before.size() - (last_other == std::string_view::npos ? 0 : last_other + 1);
+    if (backslashes % 2 == 1) break;
+    text = before;
+  }
   return text;
 }
 

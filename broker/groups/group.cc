@@ -252,8 +252,13 @@ void Group::complete_join_if_all_joined(Moment at) {
 }
 
 void Group::end_join_phase(Moment at) {
-  // A dynamic member that did not come back is out. A static one may be restarting: its session decides.
-  std::erase_if(members_, [](const auto& m) { return !m.second.awaiting_join && !m.second.instance; });
+  // A dynamic member that did not come back is out, and leads no longer. A static one may be restarting: its session
+  // decides.
+  std::vector<MemberId> gone;
+  for (const auto& [id, member] : members_) {
+    if (!member.awaiting_join && !member.instance) gone.push_back(id);
+  }
+  for (const auto& id : gone) erase_member(id);
   if (!members_.empty() && !elect_leader_among_joined()) {
     join_deadline_ = at.now + std::max(rebalance_timeout(), Duration{1s});
     initial_delay_ = false;

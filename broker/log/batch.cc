@@ -115,6 +115,10 @@ Result<BatchView> validate(ByteView bytes, const BatchRules& rules) {
   if (batch.record_count() < 1 || batch.last_offset_delta() != batch.record_count() - 1) {
     return fail(ErrorCode::kInvalidRecord, "record count and last offset disagree");
   }
+  // The leader numbers the records anew; but until then their offsets are computed from what the producer wrote.
+  if (batch.base_offset().value() > INT64_MAX - batch.record_count()) {
+    return fail(ErrorCode::kInvalidRecord, "offsets beyond 64 bits");
+  }
   // The shortest record takes 7 bytes; a count beyond that is a lie that only an opened batch would show.
   if (batch.codec_bits() == 0 && batch.records().size() / 7 < static_cast<std::size_t>(batch.record_count())) {
     return fail(ErrorCode::kInvalidRecord, "more records than bytes for them");

@@ -104,6 +104,10 @@ Task<Result<void>> Replay::finish() {
   co_return Result<void>{};
 }
 
+std::string segment_name(Offset base, Generation generation) {
+  return fmt::format("{:020}.{}.log", base.value(), generation.value());
+}
+
 struct FileReport {
   Lsn first{0}, last{0};  // 0: no record
   std::int64_t entries = 0;
@@ -167,8 +171,7 @@ env::Path partition_directory(const env::Path& segments_directory, PartitionKey 
 }
 
 env::Path segment_path(const env::Path& segments_directory, ShardId shard) {
-  return fmt::format("{}/{:020}.{}.log", partition_directory(segments_directory, shard.partition), shard.base.value(),
-                     shard.generation.value());
+  return partition_directory(segments_directory, shard.partition) + "/" + segment_name(shard.base, shard.generation);
 }
 
 std::optional<SegmentName> parse_segment_name(std::string_view name) {
@@ -181,6 +184,8 @@ std::optional<SegmentName> parse_segment_name(std::string_view name) {
     return error == std::errc{} && end == digits.data() + digits.size() && value >= 0;
   };
   if (!parsed(name.substr(0, 20), base) || !parsed(generation_text, generation)) return std::nullopt;
+  // What is found by its numbers is opened by the name that we would give it.
+  if (name != segment_name(Offset(base), Generation(generation))) return std::nullopt;
   return SegmentName{Offset(base), Generation(generation)};
 }
 

@@ -110,6 +110,8 @@ std::optional<std::int64_t> parse_wal_file_name(std::string_view name) {
   std::int64_t number = 0;
   auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
   if (error != std::errc{} || end != digits.data() + digits.size() || number < 0) return std::nullopt;
+  // "wal-7" is no file of ours: what is found by its number is opened by the name that we would give it.
+  if (wal_file_name(number) != name) return std::nullopt;
   return number;
 }
 

@@ -3,6 +3,7 @@
 #include "broker/prefetch/access_records.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 
 namespace forelog::prefetch {
@@ -95,8 +96,11 @@ std::variant<Plan, std::string> plan_from_thrift(const thrift::Plan& in, Instant
   out.score = in.score;
   out.expected_readers = in.expected_readers;
   out.byte_budget = in.byte_budget;
-  auto reason = static_cast<int>(in.reason);
-  // A newer predictor may have reasons that this broker does not know.
+  // A newer predictor may have reasons that this broker does not know; such a value must not be read as the
+  // enumeration.
+  int reason = 0;
+  static_assert(sizeof reason == sizeof in.reason);
+  std::memcpy(&reason, &in.reason, sizeof reason);
   out.reason = reason >= 0 && reason < kReasonCount ? static_cast<Reason>(reason) : Reason::other;
   if (is_builtin(out.reason)) convert.fail_at("reason");
   out.model_version = in.model_version;

@@ -325,7 +325,7 @@ std::vector<LoadRequest> PlanRunner::on_group(const GroupEvent& event, Instant n
   if (!rule || settings_.signal_bytes <= 0) return out;
   for (const auto& named : event.offsets) {
     bool by_time = named.offset == kNoOffset && named.timestamp >= 0;
-    if (!by_time && named.offset.value() < 0) continue;
+    if (!by_time && (named.offset.value() < 0 || named.offset == kEndOfLog)) continue;  // there is nothing behind it
     if (!by_time && !is_news(named, now)) continue;
     LoadRequest load;
     load.partition = named.partition;

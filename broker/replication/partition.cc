@@ -71,6 +71,15 @@ Task<Result<std::shared_ptr<Partition>>> Partition::open(PartitionContext& conte
   auto min_in_sync = self->settings().min_insync_replicas;
   // A sole replica knows better than its checkpoint: all that is durable is on every in-sync replica.
   self->in_sync_ = InSyncSet(context.self, {context.self}, 1, min_in_sync, log.high_watermark_at_open());
+  if (log.latest_epoch() > leader_epoch) {
+    // Somebody took the metadata back to an older state. To append below the log's own epoch would make it contradict
+    // itself; this partition stays closed, the others go on.
+    auto found = std::to_string(log.latest_epoch().value()), wanted = std::to_string(leader_epoch.value());
+    CO_TRY(co_await log.close());
+    co_return fail(ErrorCode::kCorruptFile, key.text() + ": its log has records of leader epoch " + found +
+                                                ", the metadata store knows only " + wanted +
+                                                "; restore the newer metadata, or remove the partition's directory");
+  }
   if (log.latest_epoch() < leader_epoch) log.begin_epoch(leader_epoch);
   self->archiver_ = std::make_unique<Archiver>(context.archiver, log, self->archived_);
   self->archiver_->start(leader_epoch);

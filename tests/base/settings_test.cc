@@ -94,7 +94,8 @@ TEST(Properties, FollowJavasSyntax) {
 }
 
 TEST(Properties, ReadBackWhatIsWritten) {
-  SettingMap settings = {{"a b", " x\\y\n"}, {"#k:=", "!v=:"}, {"\xc3\xa9", "\t"}};
+  SettingMap settings = {{"a b", " x\\y\n"}, {"#k:=", "!v=:"}, {"\xc3\xa9", "\t"},
+                         {"end", "x "},      {"ends", "\\ "},  {" ", " "}};
   EXPECT_EQ(parse_properties(properties_text(settings)), settings);
 }
 

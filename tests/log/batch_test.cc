@@ -118,6 +118,8 @@ TEST(BatchRules, RefuseWhatKafkaRefuses) {
   EXPECT_EQ(refused(with(good, 21, std::int16_t{0x20})), ErrorCode::kInvalidRecord) << "control batch";
   EXPECT_EQ(refused(with(good, 21, std::int16_t{7})), ErrorCode::kUnsupportedCompressionType);
   EXPECT_EQ(refused(with(with(good, 57, std::int32_t{1000}), 23, std::int32_t{999})), ErrorCode::kInvalidRecord);
+  // The offset that the producer wrote is not used, but records are numbered from it when they are opened.
+  EXPECT_EQ(refused(with(good, 0, std::int64_t{INT64_MAX})), ErrorCode::kInvalidRecord) << "offsets beyond 64 bits";
   BatchRules rules;
   rules.size_max = static_cast<Bytes>(good.size()) - 1;
   EXPECT_EQ(refused(good, rules), ErrorCode::kMessageTooLarge);

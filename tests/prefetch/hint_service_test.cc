@@ -159,6 +159,17 @@ TEST_F(HintServiceTest, APlanArrivesInOurWords) {
   EXPECT_EQ(std::get<OffsetRange>(body.hints.at(0).range), (OffsetRange{Offset{10}, Offset{20}}));
 }
 
+TEST_F(HintServiceTest, AReasonThatOnlyANewerPredictorHasIsTakenAsOther) {
+  start();
+  Client client(port);
+  auto newer = warm(7);
+  const std::int32_t unknown = 77;
+  std::memcpy(&newer.reason, &unknown, sizeof unknown);
+  EXPECT_EQ(client.offer(newer).status, thrift::PlanStatus::ACCEPTED);
+  ASSERT_EQ(sink.taken.size(), 1U);
+  EXPECT_EQ(sink.taken[0].reason, Reason::other);
+}
+
 TEST_F(HintServiceTest, EachPlanOfACallHasItsAnswerInItsPlace) {
   start();
   Client client(port);
