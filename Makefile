@@ -53,10 +53,11 @@ $(GENERATED): $(THRIFT)
 	@thrift -r --gen cpp:no_skeleton -out $(@D) $<
 	@touch $@
 THRIFT_OBJECTS := $(OUT)/obj/generated/hint_service_types.o $(OUT)/obj/generated/HintService.o
+# What Thrift generates copies enumerations as they came, and a newer peer knows more values; whoever looks at one asks first.
 $(OUT)/obj/generated/%.o: $(GENERATED)
 	@mkdir -p $(@D)
 	@echo "  compile $* (generated)"
-	@$(CCACHE) $(CXX) $(filter-out -W%,$(CXXFLAGS)) -w -c $(OUT)/generated/hint_service/$*.cpp -o $@
+	@$(CCACHE) $(CXX) $(filter-out -W%,$(CXXFLAGS)) $(if $(findstring undefined,$(CXXFLAGS)),-fno-sanitize=enum) -w -c $(OUT)/generated/hint_service/$*.cpp -o $@
 
 objects = $(patsubst %.cc,$(OUT)/obj/%.o,$(1))
 define LAYER
@@ -80,7 +81,7 @@ $(OUT)/lib/%.a:
 	@ar rcs $@ $^
 
 # Whatever includes Thrift's types waits for them.
-$(call objects,$(wildcard broker/prefetch/*.cc predictor/*.cc predictor/*/*.cc broker/cli/*.cc broker/*.cc tests/prefetch/*.cc tests/predictor/*.cc tests/simulation/*.cc)): | $(GENERATED)
+$(call objects,$(wildcard broker/prefetch/*.cc predictor/*.cc predictor/*/*.cc broker/cli/*.cc broker/*.cc tests/prefetch/*.cc tests/predictor/*.cc tests/simulation/*.cc tests/fuzz/*.cc)): | $(GENERATED)
 
 # --- programs --------------------------------------------------------------------------------------------------------
 link = @mkdir -p $(@D) && echo "  link    $@" && $(CXX) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(1) -o $@
@@ -106,8 +107,15 @@ $(OUT)/tests/predictor_test: $(call objects,$(wildcard tests/predictor/*.cc)) $(
 	$(call link,$(LIBS_test) -lrdkafka $(LIBS_all))
 $(OUT)/tests/simulation_test: $(call objects,$(wildcard tests/simulation/*.cc)) $(OUT)/lib/support.a $(OUT)/lib/broker.a $(call libs_of,$(LAYERS))
 	$(call link,$(LIBS_test) $(LIBS_all))
-TESTS := $(patsubst %,$(OUT)/tests/%_test,$(TEST_LAYERS) $(if $(wildcard tests/predictor/*_test.cc),predictor) $(if $(wildcard tests/simulation/*_test.cc),simulation))
+TESTS := $(patsubst %,$(OUT)/tests/%_test,$(TEST_LAYERS) $(if $(wildcard tests/predictor/*_test.cc),predictor) $(if $(wildcard tests/simulation/*_test.cc),simulation) fuzz)
 
+# tests/fuzz/<target>_fuzz.cc: with MODE=fuzz a libFuzzer program each; in every mode together in one test over the corpora.
+FUZZ_TARGETS := $(patsubst tests/fuzz/%_fuzz.cc,%,$(wildcard tests/fuzz/*_fuzz.cc))
+FUZZ_SHARED := $(call objects,tests/fuzz/fuzz.cc tests/wire/every_message.cc) $(OUT)/lib/support.a $(OUT)/lib/broker.a $(call libs_of,$(LAYERS))
+$(OUT)/tests/fuzz_test: $(call objects,$(filter-out tests/fuzz/fuzz.cc,$(wildcard tests/fuzz/*.cc))) $(FUZZ_SHARED)
+	$(call link,$(LIBS_test) $(LIBS_all))
+$(FUZZ_TARGETS:%=$(OUT)/fuzz/%): $(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%_fuzz.o $(FUZZ_SHARED)
+	$(call link,-fsanitize=fuzzer -lgmock -lgtest $(LIBS_all))
 
 # --- what people call ------------------------------------------------------------------------------------------------
 # Everything comes from Debian 12 by name; broker/DECISIONS.md says why each.
@@ -141,6 +149,11 @@ integration: build  # real clients against real processes on loopback
 	@integration/prepare.sh
 	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python -m pytest -q -p no:cacheprovider integration $(PYTEST_ARGUMENTS)
 
+.PHONY: crash
+crash: build  # kills the broker under load, loses what was not synced, looks for every promise: make crash RUNS=500 CRASH_SEED=1
+	@integration/prepare.sh python
+	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/crash/crash.py --runs $(or $(RUNS),25) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
+
 demo: build  # the same job with prefetching off, with read-ahead, with the predictor; prints waits and draws them
 	@integration/prepare.sh python
 	@FORELOG_BUILD=$(abspath $(OUT)) build/clients/python/bin/python integration/demo/demo.py $(DEMO_ARGUMENTS)
@@ -148,6 +161,12 @@ demo: build  # the same job with prefetching off, with read-ahead, with the pred
 simulate:  # search the simulator's seeds: make simulate SEEDS=1000, or replay one: make simulate SEED=42
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=$(MODE) $(OUT)/tests/simulation_test
 	@tests/simulation/simulate.py $(OUT)/tests/simulation_test
+
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(FUZZ_TARGETS:%=$(OUT)/fuzz/%)
+fuzz: deps  # libFuzzer with ASan and UBSan on each decoder: make fuzz SECONDS=60 TARGET=wire (all when none is named)
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=fuzz $(if $(TARGET),$(TARGET:%=build/fuzz/fuzz/%),fuzz-programs)
+	@tests/fuzz/fuzz.py --seconds $(or $(SECONDS),60) $(or $(TARGET),$(FUZZ_TARGETS))
 
 bench: build  # produce, fetch, CPU, memory, start: this machine's figures
 	@$(MAKE) --no-print-directory MODE=$(MODE) $(OUT)/bench/load
@@ -184,7 +203,9 @@ verify:  # everything long: all tests under each sanitizer, many seeds, real cli
 	@$(MAKE) --no-print-directory test MODE=tsan
 	@$(MAKE) --no-print-directory simulate MODE=release SEEDS=$(or $(SEEDS),2000)
 	@integration/prepare.sh minio
+	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory integration MODE=release
+	@$(MAKE) --no-print-directory crash MODE=release RUNS=500
 	@FORELOG_SETTINGS="reactor.cores=2" $(MAKE) --no-print-directory integration MODE=tsan
 
 format:  # rewrite the sources in the project's style

@@ -6,9 +6,7 @@
 #include "broker/base/check.h"
 #include "broker/base/crc32c.h"
 #include "broker/cluster/chain_record.h"
-
-#include <cstddef>
-#include <cstdint>
+#include "tests/fuzz/fuzz.h"
 
 namespace forelog {
 namespace {
@@ -42,7 +40,4 @@ void check_all(ByteView bytes) {
 }  // namespace
 }  // namespace forelog
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  forelog::check_all({reinterpret_cast<const std::byte*>(data), size});  // NOLINT: bytes are bytes
-  return 0;
-}
+FUZZ_TARGET(archive) { forelog::check_all(input); }

@@ -18,7 +18,7 @@ LIBRARIES = [
     (re.compile(r"^(leveldb|zookeeper|hiredis)/"), ["broker/env/"], "use the seams of broker/env"),
     (re.compile(r"^(openssl/|expat\.h$)"), ["broker/env/s3/"], "only S3 signs requests and answers in XML"),
     (re.compile(r"^thrift/"), ["broker/prefetch/", "predictor/", "broker/cli/", "tests/prefetch/", "tests/predictor/",
-                              "tests/simulation/"], "only the hint service and its clients speak Thrift"),
+                              "tests/simulation/", "tests/fuzz/"], "only the hint service and its clients speak Thrift"),
     (re.compile(r"^librdkafka/"), ["predictor/", "broker/cli/", "integration/", "tests/predictor/"],
      "the broker is no client of Kafka"),
 ]

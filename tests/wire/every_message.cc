@@ -45,8 +45,20 @@ Encoded make_default(const Form& form) {
 }
 
 template <Described T>
+Encoded make_plausible(const Form& form, env::Random& random, const Vocabulary& vocabulary) {
+  return encoded(form, RandomMessage(random, form.version, &vocabulary).make<T>());
+}
+
+template <Described T>
 Result<Encoded> recode(const Form& form, const Buffer& bytes) {
   return encoded(form, TRY(Decoder(bytes, form.version, form.flexible).template message<T>()));
+}
+
+template <Described T>
+Result<Encoded> change(const Form& form, const Buffer& bytes, env::Random& random) {
+  auto message = TRY(Decoder(bytes, form.version, form.flexible).template message<T>());
+  RandomMessage(random, form.version).change(message);
+  return encoded(form, message);
 }
 
 }  // namespace
@@ -56,8 +68,21 @@ const std::vector<Form>& every_form() {
     std::vector<Form> all;
     for_every_type([&all]<class T>(const std::string& name, VersionRange versions, Version flexible_since) {
       for (Version version = versions.min; version <= versions.max; ++version) {
-        all.push_back({name + " v" + std::to_string(version), version, version >= flexible_since, &make_random<T>,
-                       &make_default<T>, &recode<T>});
+        Form form;
+        form.name = name + " v" + std::to_string(version);
+        form.version = version;
+        form.flexible = version >= flexible_since;
+        if constexpr (requires { typename T::Response; }) {
+          form.request = &row_of(T::api);
+        } else if constexpr (requires { T::api; }) {
+          form.response = &row_of(T::api);
+        }
+        form.make_random = &make_random<T>;
+        form.make_default = &make_default<T>;
+        form.make_plausible = &make_plausible<T>;
+        form.recode = &recode<T>;
+        form.change = &change<T>;
+        all.push_back(std::move(form));
       }
     });
     return all;

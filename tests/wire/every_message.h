@@ -5,6 +5,7 @@
 #include "broker/base/bytes.h"
 #include "broker/base/result.h"
 #include "broker/env/random.h"
+#include "broker/wire/api_table.h"
 #include "broker/wire/field_notes.h"
 
 #include <string>
@@ -19,13 +20,19 @@ struct Encoded {
 };
 
 // One version of one message.
+struct Vocabulary;
 struct Form {
   std::string name;  // "FetchRequest v4"
   Version version = 0;
   bool flexible = false;
-  Encoded (*make_random)(const Form&, env::Random&);
-  Encoded (*make_default)(const Form&);
-  Result<Encoded> (*recode)(const Form&, const Buffer&);  // decoded, and encoded and printed again
+  const ApiRow* request = nullptr;   // of a request: its API
+  const ApiRow* response = nullptr;  // of a response
+  Encoded (*make_random)(const Form&, env::Random&) = nullptr;
+  Encoded (*make_default)(const Form&) = nullptr;
+  Encoded (*make_plausible)(const Form&, env::Random&, const Vocabulary&) = nullptr;
+  Result<Encoded> (*recode)(const Form&, const Buffer&) = nullptr;  // decoded, and encoded and printed again
+  Result<Encoded> (*change)(const Form&, const Buffer&,
+                            env::Random&) = nullptr;  // the same, with one thing changed in between
 };
 
 const std::vector<Form>& every_form();

@@ -1,4 +1,5 @@
-// random_message.h: a message with random contents in exactly those fields that a version has.
+// random_message.h: a message with random contents in exactly those fields that a version has, and one that differs in
+// one of them.
 #pragma once
 
 #include "broker/base/ids.h"
@@ -14,9 +15,17 @@
 
 namespace forelog::wire {
 
+// What a message mostly says when it is meant to be understood: names that exist, small numbers, real batches.
+struct Vocabulary {
+  std::vector<std::string> texts;
+  std::vector<TopicId> topics;
+  std::vector<Buffer> records;
+};
+
 class RandomMessage {
  public:
-  RandomMessage(env::Random& random, Version version) : random_(random), version_(version) {}
+  RandomMessage(env::Random& random, Version version, const Vocabulary* vocabulary = nullptr)
+      : random_(random), version_(version), vocabulary_(vocabulary) {}
 
   template <Described T>
   T make() {
@@ -25,9 +34,57 @@ class RandomMessage {
     return message;
   }
 
+  // Changes one thing in `message`: a field gets another value; an element of a list comes, goes or is doubled.
+  template <Described T>
+  void change(T& message) {
+    places_ = 0;
+    chosen_ = std::numeric_limits<std::uint64_t>::max();
+    walk(message, FieldNotes{});
+    chosen_ = below(places_);
+    places_ = 0;
+    walk(message, FieldNotes{});
+  }
+
  private:
+  // Counts the places where something could change, and changes the chosen one.
+  template <class T>
+  void walk(T& out, const FieldNotes& notes) {
+    if (places_++ == chosen_) return alter(out, notes);
+    if constexpr (Described<T>) {
+      for_each_field(out, [&](const char*, auto& member, const auto&... extras) {
+        const FieldNotes inner = notes_of(extras...);
+        if (inner.in(version_)) walk(member, inner);
+      });
+    } else if constexpr (requires { out.push_back(out.front()); } && !std::is_same_v<T, std::string>) {
+      for (auto& element : out) walk(element, FieldNotes{});
+    } else if constexpr (requires { out.has_value(); }) {
+      if (out) walk(*out, FieldNotes{});
+    }
+  }
+  template <class T>
+  void alter(T& out, const FieldNotes& notes) {
+    fill(out, notes);
+  }
+  template <class T>
+  void alter(std::vector<T>& out, const FieldNotes& notes) {
+    if (out.empty() || one_in(4)) return fill(out, notes);
+    auto at = out.begin() + static_cast<std::ptrdiff_t>(below(out.size()));
+    if (one_in(2)) {
+      auto copy = *at;
+      out.insert(at, std::move(copy));
+    } else {
+      out.erase(at);
+    }
+  }
+
   std::uint64_t below(std::uint64_t bound) { return random_.below(bound); }
   bool one_in(std::uint64_t n) { return below(n) == 0; }
+  // Whether the next value comes from the vocabulary.
+  bool known() { return vocabulary_ != nullptr && !one_in(10); }
+  template <class T>
+  const T& pick(const std::vector<T>& values) {
+    return values[below(values.size())];
+  }
 
   // Mostly short, now and then long enough for two-byte compact lengths.
   std::string text() {
@@ -47,6 +104,7 @@ class RandomMessage {
     } else if constexpr (std::is_same_v<T, double>) {
       out = static_cast<double>(random_.next());
     } else if constexpr (std::is_integral_v<T>) {
+      if (known()) return void(out = static_cast<T>(static_cast<std::int64_t>(below(7)) - 2));
       const T edges[] = {0, static_cast<T>(-1), std::numeric_limits<T>::min(), std::numeric_limits<T>::max()};
       out = one_in(3) ? edges[below(4)] : static_cast<T>(random_.next());
     } else {
@@ -55,17 +113,19 @@ class RandomMessage {
   }
   void composite(WireError& out, const FieldNotes&) { out.code = static_cast<std::int16_t>(random_.next()); }
   void composite(TopicId& out, const FieldNotes&) {
+    if (known() && !vocabulary_->topics.empty()) return void(out = pick(vocabulary_->topics));
     for (auto& byte : out.bytes) byte = static_cast<std::uint8_t>(random_.next());
   }
-  void composite(std::string& out, const FieldNotes&) { out = text(); }
+  void composite(std::string& out, const FieldNotes&) { out = known() ? pick(vocabulary_->texts) : text(); }
   void composite(Buffer& out, const FieldNotes&) { out = Buffer::take(text()); }
   void composite(Records& out, const FieldNotes&) {
+    if (known()) return void(out = Records(pick(vocabulary_->records)));
     out.is_null = one_in(4);
     for (auto n = out.is_null ? 0 : below(3); n > 0; --n) out.slices.push_back(Buffer::take(text()));
   }
   template <class T>
   void composite(std::vector<T>& out, const FieldNotes&) {
-    for (auto n = one_in(50) ? 130 : below(4); n > 0; --n) fill(out.emplace_back(), FieldNotes{});
+    for (auto n = one_in(50) && !known() ? 130 : below(4); n > 0; --n) fill(out.emplace_back(), FieldNotes{});
   }
   template <class T>
   void composite(std::optional<T>& out, const FieldNotes& notes) {
@@ -81,6 +141,8 @@ class RandomMessage {
 
   env::Random& random_;
   Version version_;
+  const Vocabulary* vocabulary_;
+  std::uint64_t places_ = 0, chosen_ = 0;
 };
 
 }  // namespace forelog::wire
