@@ -91,6 +91,7 @@ struct Broker::Parts {
   bool disk_tier_started = false;
   TaskGroup tasks;
 
+  api::Server::Parts::Quota connection_quota();
   Task<Result<void>> recover();
   Task<Result<void>> join_cluster();
   Task<Result<TopicId>> identity_key();
@@ -189,10 +190,26 @@ Task<Result<void>> Broker::Parts::listen() {
     }
   };
   server.emplace(api::Server::Parts{env, std::move(dispatchers), *metrics.front(), limits,
-                                    settings.service.connections_max, settings.service.connections_per_ip_max,
-                                    std::move(on_closed)});
+                                    [this] { return connection_quota(); }, std::move(on_closed)});
   listeners = CO_TRY(co_await server->listen(std::move(specs)));
   co_return Result<void>{};
+}
+
+// max.connections and its like as AlterConfigs has left them.
+api::Server::Parts::Quota Broker::Parts::connection_quota() {
+  const auto& now = cluster.view()->broker_settings();
+  api::Server::Parts::Quota quota{settings.service.connections_max, settings.service.connections_per_ip_max};
+  auto apply = [&now](std::string_view key, std::int32_t& value) {
+    auto set = now.find(key);
+    if (set == now.end()) return;
+    // Scripts can write anything into the metadata store; what is not legal is as if it were not there.
+    auto changed = read_settings<cluster::ServiceSettings>({{std::string(key), set->second}});
+    if (!changed) return;
+    value = key == "max.connections" ? changed->connections_max : changed->connections_per_ip_max;
+  };
+  apply("max.connections", quota.connections_max);
+  apply("max.connections.per.ip", quota.per_ip_max);
+  return quota;
 }
 
 Task<Result<void>> Broker::Parts::join_cluster() {

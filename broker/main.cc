@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include <sys/resource.h>
+
 namespace {
 
 using namespace forelog;  // NOLINT: this is the program
@@ -59,12 +61,21 @@ env::RealEnvOptions options_of(const AllSettings& settings) {
   return options;
 }
 
+// As many connections and files as the system lets this process have: the soft limit is often 1024.
+void raise_open_files_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int fail_with(const Error& error) {
   std::fprintf(stderr, "forelog-broker: %s\n", error.text().c_str());
   return 1;
 }
 
 int run(const std::vector<std::string>& arguments) {
+  raise_open_files_limit();
   auto settings = read_arguments(arguments);
   if (!settings) return fail_with(settings.error());
   auto opened = env::RealEnv::open(options_of(*settings));

@@ -187,7 +187,7 @@ def test_a_full_disk_refuses_and_recovers(new_broker, small_disk):
         ("num.partitions=0", "allowed: 1 to"),
         ("log.dirs=/tmp/a,/tmp/b", "one directory"),
         ("zookeeper.connect=127.0.0.1:2181", "embedded"),
-        ("archive.url=s3://bucket", "file:/"),
+        ("archive.url=ftp://bucket", "file:/"),
         ("listeners=SASL_PLAINTEXT://127.0.0.1:9092", "only PLAINTEXT"),
         ("listeners=PLAINTEXT://0.0.0.0:9092", "advertised.listeners"),
         ("authorizer.class.name=kafka.security.authorizer.AclAuthorizer", "access control"),
@@ -215,3 +215,57 @@ def test_two_brokers_do_not_share_a_directory(new_broker, tmp_path):
     done = subprocess.run([os.path.join(harness.BUILD, "forelog-broker"), str(config)], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1 and "LOCK" in done.stderr
     produce(first, "still", [b"served"])
+
+
+# --- the local disk
+
+
+def test_an_unreadable_segment_concerns_its_readers_alone(new_broker):
+    broker = new_broker(log_segment_bytes=100_000, archive_url="")
+    create(broker, "hurt", 1)
+    create(broker, "whole", 1)
+    values = [f"{i:09d}".encode() * 30 for i in range(3000)]
+    for topic in ("hurt", "whole"):
+        produce(broker, topic, values, **{"batch.size": 4000})
+    broker.stop()
+    by_folder = {}
+    for folder, _, files in os.walk(os.path.join(broker.folder, "log", "segments")):
+        by_folder[folder] = sorted(os.path.join(folder, name) for name in files if name.endswith(".log"))
+    # The second segment of either topic loses its beginning.
+    folder = next(f for f, paths in by_folder.items() if len(paths) > 3)
+    damaged = by_folder[folder][1]
+    with open(damaged, "r+b") as f:
+        f.write(b"\xee" * 50_000)
+    first = int(os.path.basename(damaged)[:20])
+    broker.start()
+    got = {}
+    for topic in ("hurt", "whole"):
+        reader = consumer(broker, uuid.uuid4().hex, **{"fetch.error.backoff.ms": 50})
+        reader.assign([confluent_kafka.TopicPartition(topic, 0, first)])
+        got[topic] = reader.poll(2)
+        reader.close()
+    assert sorted(message is None for message in got.values()) == [False, True], "one topic's segment is damaged, the other's is not"
+    assert broker.metric("forelog_read_failures_total") > 0
+    assert any("read_failed" in line and os.path.basename(damaged) in line for line in broker.process.log().splitlines())
+    bad = next(topic for topic, message in got.items() if message is None)
+    behind = int(os.path.basename(by_folder[folder][2])[:20])
+    reader = consumer(broker, "behind")
+    reader.assign([confluent_kafka.TopicPartition(bad, 0, behind)])
+    assert wait_until(lambda: reader.poll(0.5), 10, "the segment behind").value() == values[behind]
+    reader.close()
+    produce(broker, bad, [b"it still takes records"])
+
+
+def test_a_read_only_disk_is_named_at_the_start(new_broker, small_disk):
+    broker = new_broker(**{"log.dirs": small_disk / "log"})
+    create(broker, "fixed", 1)
+    produce(broker, "fixed", [b"before"])
+    broker.stop()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    command = [os.path.join(harness.BUILD, "forelog-broker"), os.path.join(broker.folder, "server.properties")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, check=False)
+    assert done.returncode == 1, done.stdout[-2000:]
+    assert b"Read-only file system" in done.stdout and str(small_disk).encode() in done.stdout, done.stdout[-2000:]
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    broker.start()
+    assert [m.value() for m in consume(broker, "fixed", 1)] == [b"before"]

@@ -42,10 +42,10 @@ struct Connection::Answer {
   Slices slices;
 };
 
-Connection::Connection(env::Env& env, Dispatcher& dispatcher, env::ConnectionPtr socket, ClientInfo client,
+Connection::Connection(env::Env& env, RequestHandler& handler, env::ConnectionPtr socket, ClientInfo client,
                        ConnectionLimits limits)
     : env_(env),
-      dispatcher_(dispatcher),
+      handler_(handler),
       socket_(std::move(socket)),
       client_(std::make_shared<ClientInfo>(std::move(client))),
       limits_(limits),
@@ -67,7 +67,7 @@ bool Connection::may_read_more() const {
 }
 
 // Makes at least `size` unread bytes stand in `input_` (they fit); false when the other side has finished.
-Task<Result<bool>> Connection::fill(std::size_t size) {
+Task<Result<bool>> Connection::fill(std::size_t size, Deadline deadline) {
   if (input_.size() == 0) input_ = MutableBuffer(kInputSize);
   if (input_.size() - input_from_ < size) {
     std::memmove(input_.data(), input_.data() + input_from_, input_to_ - input_from_);
@@ -76,7 +76,6 @@ Task<Result<bool>> Connection::fill(std::size_t size) {
   }
   while (input_to_ - input_from_ < size) {
     auto room = input_.view().subspan(input_to_);
-    auto deadline = env_.clock.now() + limits_.idle_max;
     auto got = CO_TRY(co_await socket_->read(room, deadline));
     if (got == 0) co_return false;
     input_to_ += got;
@@ -86,7 +85,12 @@ Task<Result<bool>> Connection::fill(std::size_t size) {
 
 // The next frame without its length; empty when the other side has finished.
 Task<Result<Buffer>> Connection::read_frame() {
-  if (!CO_TRY(co_await fill(kLengthSize))) co_return Buffer{};
+  // One byte may be long in coming; whoever has sent it is expected to send the rest.
+  auto now = env_.clock.now();
+  auto quiet_until = limits_.idle_max < kForever - now ? now + limits_.idle_max : kForever;
+  if (!CO_TRY(co_await fill(1, quiet_until))) co_return Buffer{};
+  auto deadline = env_.clock.now() + limits_.frame_max;
+  if (!CO_TRY(co_await fill(kLengthSize, deadline))) co_return Buffer{};
   ByteReader length(ByteView(input_.data() + input_from_, kLengthSize));
   std::int64_t size = length.i32();
   if (size < kFrameSizeMin || size > limits_.frame_size_max) {
@@ -94,9 +98,10 @@ Task<Result<Buffer>> Connection::read_frame() {
                                               std::to_string(limits_.frame_size_max) + " (socket.request.max.bytes)");
   }
   input_from_ += kLengthSize;
+  deadline += std::chrono::seconds(size / limits_.frame_speed_min);
   auto wanted = static_cast<std::size_t>(size);
   if (wanted <= kInputSize) {
-    if (!CO_TRY(co_await fill(wanted))) co_return Buffer{};
+    if (!CO_TRY(co_await fill(wanted, deadline))) co_return Buffer{};
     auto frame = Buffer::copy_of(ByteView(input_.data() + input_from_, wanted));
     input_from_ += wanted;
     co_return frame;
@@ -113,7 +118,6 @@ Task<Result<Buffer>> Connection::read_frame() {
       body = std::move(larger);
     }
     auto room = body.view().subspan(have);
-    auto deadline = env_.clock.now() + limits_.send_turn_max;
     auto got = CO_TRY(co_await socket_->read(room, deadline));
     if (got == 0) co_return Buffer{};
     have += got;
@@ -122,7 +126,7 @@ Task<Result<Buffer>> Connection::read_frame() {
 }
 
 Task<void> Connection::answer(Connection& self, std::shared_ptr<Answer> place, Request request) {
-  auto reply = co_await self.dispatcher_.handle(std::move(request));
+  auto reply = co_await self.handler_.handle(std::move(request));
   place->ends_connection = reply.close;
   place->slices = std::move(reply.slices);
   place->ready = true;
@@ -169,7 +173,7 @@ Task<void> Connection::run() {
       continue;
     }
     auto frame = co_await read_frame();
-    if (!frame && frame.error().code == ErrorCode::kMalformed) dispatcher_.refused(*client_, frame.error());
+    if (!frame && frame.error().code == ErrorCode::kMalformed) handler_.refused(*client_, frame.error());
     if (!frame || frame->empty()) break;
     auto place = std::make_shared<Answer>();
     answers_.push_back(place);

@@ -96,8 +96,14 @@ Dispatcher::~Dispatcher() = default;
 
 void Dispatcher::refused(const ClientInfo& client, const Error& error) {
   ++metrics_->refused;
+  auto left_out = refusals_.allow(services_.env.clock.now());
+  if (!left_out) return;
   log_line(info, "connection_refused",
-           {{"peer", client.host}, {"client_id", client.client_id}, {"listener", client.listener}, {"error", error}});
+           {{"peer", client.host},
+            {"client_id", client.client_id},
+            {"listener", client.listener},
+            {"error", error},
+            {"lines_left_out", *left_out}});
 }
 
 Task<Reply> Dispatcher::handle(Request request) {

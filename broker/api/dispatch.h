@@ -6,6 +6,7 @@
 
 #include "broker/api/services.h"
 #include "broker/base/bytes.h"
+#include "broker/base/line_limit.h"
 #include "broker/base/metrics.h"
 
 #include <map>
@@ -25,19 +26,28 @@ struct Reply {
   bool close = false;  // after sending
 };
 
-class Dispatcher {
+// What a connection does with a frame.
+class RequestHandler {
+ public:
+  virtual ~RequestHandler() = default;
+  virtual Task<Reply> handle(Request request) = 0;
+  // Notes that a connection is closed because of what its client sent.
+  virtual void refused(const ClientInfo& client, const Error& error) = 0;
+};
+
+class Dispatcher final : public RequestHandler {
  public:
   Dispatcher(Services& services, MetricsRegistry& metrics);
-  ~Dispatcher();
+  ~Dispatcher() override;
 
-  Task<Reply> handle(Request request);
-  // Notes that a connection is closed because of what its client sent.
-  void refused(const ClientInfo& client, const Error& error);
+  Task<Reply> handle(Request request) override;
+  void refused(const ClientInfo& client, const Error& error) override;
 
  private:
   struct Metrics;
   Services& services_;
   std::unique_ptr<Metrics> metrics_;
+  LineLimit refusals_{10};
 };
 
 }  // namespace forelog::api

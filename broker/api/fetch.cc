@@ -5,6 +5,7 @@
 #include "broker/api/fetch_sessions.h"
 #include "broker/api/handlers.h"
 #include "broker/api/read_metrics.h"
+#include "broker/base/log.h"
 #include "broker/env/task_group.h"
 #include "broker/log/batch.h"
 #include "broker/prefetch/access_feed.h"
@@ -234,6 +235,16 @@ Task<void> wait_for_news(const Fetch& fetch, std::vector<CoreItems>& groups, Dea
   co_await watches.join();
 }
 
+// One shard that cannot be read concerns its readers alone; but somebody should look at the disk.
+void note_if_unreadable(const Error& error, const Fetch& fetch) {
+  if (error.code != ErrorCode::kIo && error.code != ErrorCode::kCorruptFile && error.code != ErrorCode::kCorruptBlock)
+    return;
+  auto& reads = fetch.services.here().reads;
+  ++reads.failures;
+  auto left_out = reads.failure_lines.allow(fetch.services.env.clock.now());
+  if (left_out) log_line(warn, "read_failed", {{"error", error}, {"lines_left_out", *left_out}});
+}
+
 wire::FetchResponse::Partition answer_of(Item& item, const Fetch& fetch) {
   wire::FetchResponse::Partition out;
   out.partition_index = item.wanted.partition;
@@ -242,6 +253,7 @@ wire::FetchResponse::Partition answer_of(Item& item, const Fetch& fetch) {
   if (fetch.read_committed) out.aborted_transactions.emplace();
   out.high_watermark = kNoOffset;
   if (error) {
+    note_if_unreadable(*error, fetch);
     out.error_code = *error;
     if (error->code == ErrorCode::kOffsetOutOfRange) out.log_start_offset = read.log_start;
     return out;

@@ -1,6 +1,7 @@
 // read_metrics.h: where the bytes that clients read came from, and how long they waited for them.
 #pragma once
 
+#include "broker/base/line_limit.h"
 #include "broker/base/metrics.h"
 #include "broker/prefetch/hint.h"
 
@@ -21,7 +22,9 @@ struct ReadMetrics {
         reads_archive(r, "forelog_reads_total", "Partition reads that returned data, by slowest tier",
                       "tier=\"archive\""),
         cold_wait(r, "forelog_cold_read_wait_seconds",
-                  "From the first request for archived data to its bytes ready, reads from memory included") {}
+                  "From the first request for archived data to its bytes ready, reads from memory included"),
+        failures(r, "forelog_read_failures_total",
+                 "Reads of a partition that were answered with an error because its stored bytes could not be read") {}
 
   void note(const prefetch::BytesByTier& bytes, bool cold, Duration wait) {
     tail.add(bytes.tail);
@@ -41,6 +44,8 @@ struct ReadMetrics {
   Counter tail, local, memory, disk, archive;
   Counter reads_tail, reads_local, reads_memory, reads_disk, reads_archive;
   Histogram cold_wait;
+  Counter failures;
+  LineLimit failure_lines{1};
 };
 
 }  // namespace forelog::api

@@ -9,6 +9,7 @@ namespace forelog::api {
 namespace {
 
 constexpr Duration kAcceptPause = 100ms;  // after a failed accept, as when file descriptors have run out
+constexpr Duration kQuotaLook = 1s;
 
 }  // namespace
 
@@ -22,9 +23,13 @@ struct Server::PerCore {
 ServerMetrics::ServerMetrics(MetricsRegistry& registry)
     : connections(registry, "forelog_connections", "Client connections open"),
       accepted(registry, "forelog_connections_accepted_total", "Client connections accepted"),
-      over_limit(registry, "forelog_connections_over_limit_total", "Connections closed at once by max.connections") {}
+      over_limit(registry, "forelog_connections_over_limit_total",
+                 "Connections closed at once by max.connections.per.ip"),
+      waits(registry, "forelog_connections_waits_total",
+            "Times that no connection was taken because max.connections was reached") {}
 
-Server::Server(Parts parts) : parts_(std::move(parts)), metrics_(parts_.metrics), tasks_(parts_.env.cores) {
+Server::Server(Parts parts)
+    : parts_(std::move(parts)), metrics_(parts_.metrics), gone_(parts_.env.clock), tasks_(parts_.env.cores) {
   for (std::size_t i = 0; i < parts_.dispatchers.size(); ++i)
     cores_.push_back(std::make_unique<PerCore>(parts_.env.cores));
 }
@@ -45,15 +50,31 @@ void Server::serve() {
   for (auto& [name, listener] : listeners_) tasks_.spawn(accept(*this, listener, name));
 }
 
+// Kafka's max.connections: whoever comes waits, unaccepted, until another has gone.
+Task<void> Server::wait_for_room() {
+  bool noted = false;
+  while (!stopping_ && metrics_.connections.value() >= parts_.quota().connections_max) {
+    if (!noted) {
+      ++metrics_.waits;
+      log_line(warn, "connections_at_limit", {{"max.connections", parts_.quota().connections_max}});
+    }
+    noted = true;
+    // The setting may be raised, of which nobody tells.
+    co_await gone_.wait(parts_.env.clock.now() + kQuotaLook);
+  }
+}
+
 Task<void> Server::accept(Server& self, env::ListenerPtr listener, std::string name) {
   auto& env = self.parts_.env;
   std::size_t turn = 0;
   while (!self.stopping_) {
+    co_await self.wait_for_room();
     auto core = turn++ % self.cores_.size();
     auto accepted = co_await listener->accept(CoreId(static_cast<std::int32_t>(core)));
     if (self.stopping_) break;
     if (!accepted) {
-      log_line(warn, "accept_failed", {{"listener", name}, {"error", accepted.error()}});
+      if (self.failures_.allow(env.clock.now()))
+        log_line(warn, "accept_failed", {{"listener", name}, {"error", accepted.error()}});
       co_await sleep_until(env.clock, env.clock.now() + kAcceptPause);
       continue;
     }
@@ -64,8 +85,8 @@ Task<void> Server::accept(Server& self, env::ListenerPtr listener, std::string n
     client.listener = name;
     client.host = socket->peer().host;
     auto& from_host = self.by_host_[client.host];
-    if (self.metrics_.connections.value() >= self.parts_.connections_max ||
-        from_host >= self.parts_.connections_per_ip_max) {
+    if (from_host >= self.parts_.quota().per_ip_max) {
+      if (from_host == 0) self.by_host_.erase(client.host);
       ++self.metrics_.over_limit;
       auto close = [socket = std::move(socket)] { socket->close(); };
       env.cores.post(CoreId(static_cast<std::int32_t>(core)), std::move(close));
@@ -99,6 +120,7 @@ Task<void> Server::run_connection(Server& self, std::size_t core, env::Connectio
 
 void Server::gone(const std::string& host) {
   metrics_.connections.add(-1);
+  gone_.notify();
   auto it = by_host_.find(host);
   if (it != by_host_.end() && --it->second == 0) by_host_.erase(it);
 }
@@ -113,6 +135,7 @@ Task<bool> Server::close_all(Server& self, std::size_t core) {
 
 Task<void> Server::stop() {
   stopping_ = true;
+  gone_.notify();
   for (auto& [name, listener] : listeners_) listener->close();
   co_await tasks_.join();
   for (std::size_t core = 0; core < cores_.size(); ++core) {
