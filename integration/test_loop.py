@@ -11,6 +11,7 @@ import confluent_kafka
 import pytest
 
 import harness
+from kafka_wire import wire
 
 sys.path.insert(0, os.path.join(harness.HERE, "demo"))
 import demo as job  # noqa: E402
@@ -113,6 +114,21 @@ def test_a_known_job_is_warm_before_its_first_fetch_also_after_a_crash_of_the_pr
     served = [access["partition"] for access in after.values() if access["plan"] != 0]
     assert len(served) >= job.PARTITIONS // 2, (after, predictor.log()[-2000:])
     predictor.stop()
+
+
+def test_a_wait_ends_when_the_bytes_are_there_not_when_the_client_comes_back_for_them(history):
+    history.mode("off")
+    history.scan_other()
+    since, offset = time.time() * 1000, history.records // 3
+    with wire(history.broker) as client:
+        first = client.fetch([(job.TOPIC, 0, offset)], max_wait=10)["rows"][0]
+        assert (first["error"], first["records"]) == (0, b""), "its index is here, its bytes lie 20 ms away"
+        time.sleep(0.6)
+        assert client.fetch([(job.TOPIC, 0, offset)], max_wait=0)["rows"][0]["records"]
+    access = first_reads(history, since)[0]
+    assert access["asked"] == offset and access["wait_cause"] == "archive"
+    assert 15_000 <= access["wait_us"] <= 300_000, access
+    history.mode("predict")
 
 
 def test_without_a_predictor_every_byte_is_the_same(history, expected):

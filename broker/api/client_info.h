@@ -21,7 +21,8 @@ struct ClientInfo {
   std::string rack;     // from Fetch v11+
   bool closed = false;  // nobody reads what is answered from now on; who waits for the client's sake may stop
 
-  // Archived data that a fetch of this connection asked for and did not get before its own deadline: the wait goes on.
+  // Archived data that a fetch of this connection asked for and was answered without: the wait goes on until it is
+  // there.
   struct ColdWait {
     Offset offset;
     Instant since;

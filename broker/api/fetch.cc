@@ -145,6 +145,13 @@ prefetch::AccessEvent access_of(const Fetch& fetch, const Item& item, const repl
   return event;
 }
 
+// When the bytes were there for this client: while it was busy with another answer, it did not wait for them.
+Instant waited_until(const Item& item, Instant now) {
+  const auto& read = item.read;
+  if (read.batches.empty() || read.ready == Instant{}) return now;
+  return std::clamp(read.ready, item.cold_since, now);
+}
+
 // After the last look: what was read is noted for metrics, prefetching and the access log.
 Task<void> note_on_core(const Fetch& fetch, CoreItems& group) {
   auto& here = fetch.services.here();
@@ -152,7 +159,7 @@ Task<void> note_on_core(const Fetch& fetch, CoreItems& group) {
   for (auto* item : group.items) {
     auto partition = here.partitions.find(item->key);
     if (!partition || item->read.error) continue;
-    if (item->was_cold) item->waited = now - item->cold_since;
+    if (item->was_cold) item->waited = waited_until(*item, now) - item->cold_since;
     if (item->read.batches.empty()) continue;
     const auto& tiers = item->read.tiers;
     bool cold = tiers.memory + tiers.disk + tiers.archive > 0;

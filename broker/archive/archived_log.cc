@@ -199,12 +199,14 @@ void ArchivedLog::take(const Cursor& cursor, const ColdRequest& request, ColdRea
   }
   read.end = cursor.next;
   read.last_timestamp = cursor.last_timestamp;
+  read.ready = std::max(read.ready, footers_.in_memory_since(shard));
   for (auto at = cursor.taken_from; at < cursor.position;) {
     auto index = cache::block_of(at);
     auto hit = cache_.find({shard, index}, request.reader);
     auto until = std::min(cursor.position, cache::position_of(index + 1));
     auto inside = static_cast<std::size_t>(at - cache::position_of(index));
     read.batches.push_back(cursor.block(index).slice(inside, static_cast<std::size_t>(until - at)));
+    if (hit) read.ready = std::max(read.ready, hit->in_memory);
     bool waited = hit && hit->first_use && hit->was_awaited;  // no hit: the use of another block has just displaced it
     auto& from = !waited                                   ? read.from_memory
                  : hit->origin == cache::BlockOrigin::disk ? read.from_disk

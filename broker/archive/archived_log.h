@@ -40,6 +40,7 @@ struct ColdRead {
   Bytes from_disk = 0;     // somebody had to wait for the disk tier,
   Bytes from_archive = 0;  // or for the archive
   bool joined = false;     // what was waited for was on its way as a prefetch
+  Instant ready{};         // when the last of what these batches lie in, blocks and index, came into memory
   cache::LoadCause cause;  // of the first prefetched block used here for the first time
 
   Bytes size() const { return from_memory + from_disk + from_archive; }

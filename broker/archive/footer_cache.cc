@@ -49,6 +49,11 @@ FooterPtr FooterCache::find(const ShardId& shard) {
   return found->second->footer;
 }
 
+Instant FooterCache::in_memory_since(const ShardId& shard) const {
+  auto found = index_.find(shard);
+  return found == index_.end() ? Instant{} : found->second->in_memory;
+}
+
 std::optional<Error> FooterCache::recent_failure(const ShardId& shard) const {
   if (stopping_) return Error{ErrorCode::kStopping, shard.text()};
   auto found = failures_.find(shard);
@@ -132,7 +137,7 @@ void FooterCache::insert(FooterPtr footer) {
   auto shard = footer->shard;
   if (index_.contains(shard)) return;
   auto size = memory_of(*footer);
-  index_[shard] = entries_.insert(entries_.end(), {shard, std::move(footer), size});
+  index_[shard] = entries_.insert(entries_.end(), {shard, std::move(footer), size, parts_.clock.now()});
   used_ += size;
   while (used_ > memory_ && entries_.size() > 1) {  // the newest one stays: somebody waits for it
     used_ -= entries_.front().size;

@@ -40,6 +40,7 @@ class FooterCache {
 
   // The footer if it is in memory.
   FooterPtr find(const ShardId& shard);
+  Instant in_memory_since(const ShardId& shard) const;  // the epoch when it is not
   // Why the last load failed, for a moment; it is not tried again meanwhile.
   std::optional<Error> recent_failure(const ShardId& shard) const;
   // Starts loading it unless it is here or on its way; `landed`, if any, is notified when it came or failed.
@@ -61,6 +62,7 @@ class FooterCache {
     ShardId shard;
     FooterPtr footer;
     Bytes size;
+    Instant in_memory;
   };
   struct Loading {
     std::vector<std::shared_ptr<Event>> waiters;

@@ -78,7 +78,7 @@ std::optional<Hit> BlockCache::find(const BlockId& id, ReaderId reader) {
   const auto& cached = *use.payload;
   ++metrics_.hits;
   metrics_.hit_bytes.add(static_cast<Bytes>(cached.bytes.size()));
-  Hit hit{cached.bytes, cached.cause, use.first, cached.awaited, cached.origin};
+  Hit hit{cached.bytes, cached.cause, cached.in_memory, use.first, cached.awaited, cached.origin};
   if (use.first) {
     if (parts_.disk != nullptr) parts_.disk->on_use(id, cached.bytes);
     if (cached.cause.is_prefetch() && !cached.awaited) {
@@ -99,6 +99,13 @@ std::optional<Buffer> BlockCache::peek(const BlockId& id) {
   const auto* cached = memory_.peek(id);
   if (cached == nullptr) return std::nullopt;
   return cached->bytes;
+}
+
+Presence BlockCache::expect(const BlockId& id, LoadKind kind, Instant keep_until) {
+  Memory::EvictedList evicted;
+  auto presence = memory_.expect(id, kind, parts_.clock.now(), keep_until, evicted);
+  take_out(evicted);
+  return presence;
 }
 
 std::optional<Error> BlockCache::recent_failure(const BlockId& id) const {
@@ -129,7 +136,8 @@ LoadStart BlockCache::start_load(BlockRange range, const LoadCause& cause) {
   };
   for (std::uint32_t i = 0; i < range.count; ++i) {
     auto id = range.at(i);
-    if (memory_.contains(id)) {
+    bool here = cause.is_prefetch() ? expect(id, cause.kind, cause.keep_until) != Presence::absent : contains(id);
+    if (here) {
       ++start.cached;
     } else if (auto flying = in_flight_.find(id); flying != in_flight_.end()) {
       ++start.joined;

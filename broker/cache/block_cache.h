@@ -29,6 +29,7 @@ namespace forelog::cache {
 struct Hit {
   Buffer bytes;
   LoadCause cause;           // of the load that brought it
+  Instant in_memory{};       // when that was
   bool first_use = false;    // nobody had used it before
   bool was_awaited = false;  // somebody waited for it while it was loaded
   BlockOrigin origin = BlockOrigin::archive;
@@ -76,14 +77,18 @@ class BlockCache {
   // The same without noting a use: for whoever cannot use the block yet.
   std::optional<Buffer> peek(const BlockId& id);
   bool contains(const BlockId& id) const { return memory_.contains(id); }
+  // Somebody is expected to read the block: if it is in memory it is kept there for him like a fresh prefetch, as far
+  // as their share reaches. `keep_until` matters to LoadKind::head only.
+  Presence expect(const BlockId& id, LoadKind kind, Instant keep_until = {});
   bool in_flight(const BlockId& id) const { return in_flight_.contains(id); }
   // Why the last load of this block failed, for `failure_memory` after that; such a block is not loaded meanwhile.
   std::optional<Error> recent_failure(const BlockId& id) const;
 
   // --- loading -----------------------------------------------------------------------------------------------------
-  // Starts what is needed for `range` to come into memory; never waits. Blocks cached or on their way are skipped; a
-  // prefetch on its way is raised when `cause` is demand. Demand waits its turn for memory and request slots; a
-  // prefetch that cannot start at once is refused. Blocks that failed a moment ago are left out.
+  // Starts what is needed for `range` to come into memory; never waits. Blocks cached or on their way are skipped, a
+  // prefetch `expect`s those cached; a prefetch on its way is raised when `cause` is demand. Demand waits its turn for
+  // memory and request slots; a prefetch that cannot start at once is refused. Blocks that failed a moment ago are left
+  // out.
   LoadStart start_load(BlockRange range, const LoadCause& cause);
   // Notifies `landed` when the block lands or fails. False when it is not on its way: look again instead of waiting.
   bool subscribe(const BlockId& id, std::shared_ptr<Event> landed);

@@ -11,7 +11,9 @@
 //   arrived   loaded because somebody waits; nothing displaces it for a moment, so that it cannot leave before he comes
 //             back for it, and what was read gives way to it for longer, as long as it is a quarter of the cache at
 //             most
-// A first use moves a block to S3-FIFO. A block behind its last expected reader (`drop_behind`) goes first of all.
+// A first use moves a block to S3-FIFO. A block behind its last expected reader (`drop_behind`) goes first of all; one
+// that is here already when somebody is expected to read it (`expect`) is kept like a fresh prefetch, or it would be
+// gone again before he comes.
 //
 // Memory is taken in two steps: `reserve` before a load starts, `release` and `insert` when its bytes are here.
 // Invariant: used() + reserved() <= capacity.
@@ -44,6 +46,12 @@ enum class EvictReason : std::uint8_t {
   erased,    // its shard is gone
 };
 inline constexpr int kEvictReasons = 5;
+
+enum class Presence : std::uint8_t {
+  absent,
+  here,  // and may leave at any time
+  kept,  // for a reader who is expected
+};
 
 struct EvictionLimits {
   Bytes capacity = 0;
@@ -97,13 +105,7 @@ class EvictionPolicy {
   // Sets `size` bytes aside, evicting into `out` what it takes. False: no room on this account; nothing is set aside.
   // Prefetches never displace what is unread and within its lease; demand does when nothing else is left.
   bool reserve(LoadKind kind, Bytes size, Instant now, EvictedList& out) {
-    if (kind != LoadKind::demand) {
-      while (bytes_of(kind) + reserved_of(kind) + size > limit_of(kind)) {
-        auto& list = list_of(kind);
-        if (list.empty() || !expired(list.front(), now)) return false;
-        evict(list.begin(), EvictReason::lease, out);
-      }
-    }
+    if (kind != LoadKind::demand && !make_share(kind, size, now, out)) return false;
     if (!make_room(size, kind == LoadKind::demand, now, out)) return false;
     reserved_of(kind) += size;
     return true;
@@ -121,15 +123,12 @@ class EvictionPolicy {
     if (contains(key) || !make_room(size, kind == LoadKind::demand, now, out)) return false;
     if (used || kind == LoadKind::demand) turnover_ += size;
     Entry entry{key, std::move(payload), size, Place::arrived, kind, used, 0, 0, now, turnover_, keep_until};
-    entry.ghost = ghost_.forget(key);
+    entry.stays = ghost_.forget(key);
     if (used) {
       add_used(std::move(entry));
     } else if (kind == LoadKind::head) {
       entry.place = Place::heads;
-      auto& heads = list(Place::heads);
-      auto at = heads.end();  // in order of expiry; new ones mostly expire last
-      while (at != heads.begin() && std::prev(at)->keep_until > keep_until) --at;
-      link(heads.insert(at, std::move(entry)));
+      link(list(Place::heads).insert(behind_sooner_heads(keep_until), std::move(entry)));
     } else {
       entry.place = kind == LoadKind::prefetch ? Place::staging : Place::arrived;
       auto& unread = list(entry.place);
@@ -155,13 +154,36 @@ class EvictionPolicy {
       if (at->kind != LoadKind::demand) turnover_ += at->size;
       at->used = true;
       at->reader = reader;
-      move_to(at, at->ghost ? Place::main : Place::small);
-    } else if (reader == 0 || reader != at->reader) {
-      at->reader = reader;
-      at->uses = static_cast<std::uint8_t>(std::min(at->uses + 1, kUsesMax));
-      if (at->place == Place::behind) move_to(at, Place::main);  // somebody else came after all
+      move_to(at, at->stays ? Place::main : Place::small);
+      return result;
+    }
+    bool came = reader == 0 || reader != at->reader;
+    if (came) at->uses = static_cast<std::uint8_t>(std::min(at->uses + 1, kUsesMax));
+    at->reader = reader;
+    if (at->place == Place::staging || at->place == Place::heads) {
+      move_to(at, at->stays ? Place::main : Place::small);
+    } else if (came && at->place == Place::behind) {
+      move_to(at, Place::main);  // somebody else came after all
     }
     return result;
+  }
+
+  // Somebody is expected to read `key`, now or, for `head`, until `keep_until`. If it is here it is kept as if it had
+  // just been prefetched, as far as the share of such blocks reaches.
+  Presence expect(const Key& key, LoadKind kind, Instant now, Instant keep_until, EvictedList& out) {
+    auto found = index_.find(key);
+    if (found == index_.end()) return Presence::absent;
+    auto at = found->second;
+    // Who waits for it comes back soon enough; heads are kept until their own moment.
+    if (at->place == Place::arrived || (at->place == Place::heads && kind != LoadKind::head)) return Presence::kept;
+    auto to = unread_place(kind);
+    if (at->place != to && !make_share(kind, at->size, now, out)) return Presence::here;
+    at->stays = at->stays || at->place == Place::main;
+    at->inserted = now;
+    at->turnover = turnover_;
+    at->keep_until = std::max(at->keep_until, keep_until);
+    move_to(at, to);
+    return Presence::kept;
   }
 
   // The last expected reader has passed: goes before anything else.
@@ -200,7 +222,7 @@ class EvictionPolicy {
     Instant inserted;
     Bytes turnover;  // of the cache by then
     Instant keep_until;
-    bool ghost = false;  // it had left the small queue not long before
+    bool stays = false;  // it belongs to the main queue: it was there, or had left the small one not long before
   };
   using List = std::list<Entry>;
   using Iterator = typename List::iterator;
@@ -269,6 +291,16 @@ class EvictionPolicy {
     return now - entry.inserted >= (much ? limits_.arrived_lease : limits_.lease_max);
   }
 
+  // Whether `kind` may hold `size` more, once those of it that outstayed their lease are gone.
+  bool make_share(LoadKind kind, Bytes size, Instant now, EvictedList& out) {
+    while (bytes_of(kind) + reserved_of(kind) + size > limit_of(kind)) {
+      auto& list = list_of(kind);
+      if (list.empty() || !expired(list.front(), now)) return false;
+      evict(list.begin(), EvictReason::lease, out);
+    }
+    return true;
+  }
+
   bool make_room(Bytes size, bool displace_unread, Instant now, EvictedList& out) {
     while (used_ + reserved() + size > limits_.capacity) {
       if (!evict_one(displace_unread, now, out)) return false;
@@ -330,7 +362,7 @@ class EvictionPolicy {
   }
 
   void add_used(Entry entry) {
-    entry.place = entry.ghost ? Place::main : Place::small;
+    entry.place = entry.stays ? Place::main : Place::small;
     auto& queue = list(entry.place);
     link(queue.insert(queue.end(), std::move(entry)));
   }
@@ -344,8 +376,23 @@ class EvictionPolicy {
   void move_to(Iterator at, Place to) {
     bytes_[place(at->place)] -= at->size;
     bytes_[place(to)] += at->size;
-    list(to).splice(list(to).end(), list(at->place), at);
+    if (to == Place::heads) {
+      // Out of the list first: its own expiry must not decide its place.
+      List moving;
+      moving.splice(moving.end(), list(at->place), at);
+      list(to).splice(behind_sooner_heads(at->keep_until), moving, at);
+    } else {
+      list(to).splice(list(to).end(), list(at->place), at);
+    }
     at->place = to;
+  }
+
+  // Heads lie in order of expiry; new ones mostly expire last.
+  Iterator behind_sooner_heads(Instant keep_until) {
+    auto& heads = list(Place::heads);
+    auto at = heads.end();
+    while (at != heads.begin() && std::prev(at)->keep_until > keep_until) --at;
+    return at;
   }
 
   EvictionLimits limits_;

@@ -262,6 +262,7 @@ void Partition::read_archived(const ReadRequest& request, Offset limit, ReadResu
   result.tiers.archive = read->from_archive;
   result.cause = read->cause;
   result.joined = read->joined;
+  result.ready = read->ready;
   log_->note_read(result.shard, result.size, context_.env.clock.wall());
   result.batches = std::move(read->batches);
 }

@@ -75,6 +75,7 @@ struct ReadResult {
   std::int64_t last_timestamp = -1;
   cache::LoadCause cause;  // of the load that brought (the first of) them
   bool joined = false;     // what was waited for was on its way already
+  Instant ready{};         // when the last of it came into memory; the epoch for what is not in the archive
 };
 
 struct OffsetAnswer {

@@ -69,6 +69,22 @@ TEST_F(ArchivedLogTest, AMissStartsTheLoadAndSaysWhatToWaitFor) {
   EXPECT_FALSE(again->waiting);
 }
 
+// A client that comes back late has not waited for longer than the load took.
+TEST_F(ArchivedLogTest, TellsWhenWhatItReturnsCameIntoMemory) {
+  make({{1000, 1000}});
+  machine.faults().archive = {50ms, 50ms};
+  ASSERT_TRUE(attempt(request(500, 20'000))->waiting);
+  world.run_for(5s);  // the index is here
+  auto asked = world.now();
+  ASSERT_TRUE(attempt(request(500, 20'000))->waiting);
+  world.run_for(5s);
+  auto read_late = attempt(request(500, 20'000));
+  ASSERT_GT(read_late->size(), 0);
+  EXPECT_GE(read_late->ready - asked, 50ms);
+  EXPECT_LE(read_late->ready - asked, 100ms);
+  EXPECT_EQ(attempt(request(500, 20'000))->ready, read_late->ready);
+}
+
 TEST_F(ArchivedLogTest, AnswersWithWhatIsWarmBeforeWhatIsMissing) {
   make({{1000, 1000}});
   ASSERT_TRUE(read(request(0, 1000)));

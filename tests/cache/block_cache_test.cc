@@ -186,6 +186,18 @@ TEST_F(BlockCacheTest, APrefetchReadInTimeIsUsedOnce) {
   EXPECT_EQ(outcomes.last.in_memory - outcomes.last.started, 50ms);
 }
 
+TEST_F(BlockCacheTest, APrefetchOfWhatIsHereKeepsItThere) {
+  make(20);
+  EXPECT_TRUE(get(0));
+  EXPECT_EQ(start(blocks(0, 1), kPrefetch).cached, 1U);
+  for (std::uint32_t i = 100; i < 140; ++i) ASSERT_TRUE(get(i));
+  auto hit = cache->find(block(0));
+  ASSERT_TRUE(hit);
+  EXPECT_LT(hit->in_memory, world.now() - 1s) << "when it came, not when it was wanted";
+  EXPECT_FALSE(hit->first_use);
+  EXPECT_TRUE(outcomes.blocks.empty()) << "nothing was prefetched";
+}
+
 TEST_F(BlockCacheTest, AJoinedPrefetchIsRaisedAndLate) {
   make(64);
   start(blocks(0, 2), kPrefetch);

@@ -26,6 +26,9 @@ class Cache {
   void read_run(int from, int count) {
     for (int i = 0; i < count; ++i) read(from + i);
   }
+  Presence expect(int key, LoadKind kind = LoadKind::prefetch, Duration keep = {}) {
+    return policy_.expect(key, kind, now_, now_ + keep, evicted_);
+  }
   bool has(int key) const { return policy_.contains(key); }
   void pass(Duration time) { now_ += time; }
   std::string last_reason() const {
@@ -186,6 +189,57 @@ TEST(Eviction, DemandTakesTheOldestUnreadPrefetchWhenNothingElseIsLeft) {
   EXPECT_EQ(cache.last_reason(), "pressure");
 }
 
+TEST(Eviction, WhatIsExpectedAgainIsKeptUntilItIsRead) {
+  Cache cache(200);
+  cache.read(1);
+  EXPECT_EQ(cache.expect(1), Presence::kept);
+  EXPECT_EQ(cache.expect(2), Presence::absent);
+  cache.read_run(100, 40);
+  EXPECT_TRUE(cache.has(1));
+  EXPECT_FALSE(cache.policy_.use(1, 0).first);  // nor is it waste if nobody comes
+  cache.read_run(200, 400);
+  EXPECT_FALSE(cache.has(1));
+}
+
+TEST(Eviction, WhatIsExpectedAgainHasANewLease) {
+  Cache cache(200);
+  cache.load(1, LoadKind::prefetch);
+  cache.load(2, LoadKind::prefetch);
+  cache.read_run(100, 19);
+  cache.pass(6s);
+  EXPECT_EQ(cache.expect(1), Presence::kept);
+  for (int key = 3; key <= 9; ++key) EXPECT_TRUE(cache.load(key, LoadKind::prefetch)) << key;
+  EXPECT_TRUE(cache.has(1));
+  EXPECT_FALSE(cache.has(2));
+}
+
+TEST(Eviction, WhatIsExpectedAgainTakesThePlaceOfExpiredPrefetchesOnly) {
+  Cache cache(200);
+  for (int key = 0; key < 8; ++key) cache.load(key, LoadKind::prefetch);
+  cache.read(50);
+  EXPECT_EQ(cache.expect(50), Presence::here);  // the share is full: it takes its chance
+  EXPECT_EQ(cache.policy_.unread_prefetched(), 80);
+  cache.read_run(100, 19);
+  cache.pass(6s);
+  cache.read(51);
+  EXPECT_EQ(cache.expect(51), Presence::kept);
+  EXPECT_FALSE(cache.has(0));
+  EXPECT_EQ(cache.last_reason(), "lease");
+  EXPECT_EQ(cache.policy_.unread_prefetched(), 80);
+}
+
+TEST(Eviction, ABlockExpectedForASessionIsKeptUntilItsMoment) {
+  Cache cache(200);
+  cache.load(1, LoadKind::head, 10s);
+  cache.read(2);
+  EXPECT_EQ(cache.expect(2, LoadKind::head, 60s), Presence::kept);
+  cache.pass(11s);
+  EXPECT_TRUE(cache.load(3, LoadKind::head, 60s));
+  EXPECT_FALSE(cache.has(1));
+  cache.read_run(100, 100);
+  EXPECT_TRUE(cache.has(2));
+}
+
 TEST(Eviction, ASmallerCapacityTakesEffectAtOnce) {
   Cache cache(200);
   cache.read_run(0, 20);
@@ -209,7 +263,7 @@ TEST(Eviction, RandomUseKeepsItsInvariants) {
     std::size_t inserted = 0;
     for (int step = 0; step < 20000; ++step) {
       auto kind = static_cast<LoadKind>(below(3));
-      switch (below(7)) {
+      switch (below(8)) {
         case 0:
         case 1:
           if (cache.policy_.reserve(kind, 10, cache.now_, cache.evicted_)) reserved.push_back(kind);
@@ -234,6 +288,9 @@ TEST(Eviction, RandomUseKeepsItsInvariants) {
           break;
         case 6:
           cache.policy_.erase(below(300), cache.evicted_);
+          break;
+        case 7:
+          cache.expect(below(300), kind, 1s * below(100));
           break;
       }
       ASSERT_LE(cache.policy_.used() + cache.policy_.reserved(), capacity);
