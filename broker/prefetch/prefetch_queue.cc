@@ -128,6 +128,13 @@ void PrefetchQueue::enter_contest(const ShardId& shard, const Lane& lane) {
   if (!lane.by_rank.empty()) contest_.insert({lane.by_rank.rbegin()->first, shard});
 }
 
+std::optional<PrefetchQueue::Next> PrefetchQueue::next() const {
+  if (contest_.empty()) return std::nullopt;
+  const auto& lane = lanes_.at(contest_.rbegin()->second);
+  const auto& urgent = lane.waiting.at(lane.by_rank.rbegin()->second);
+  return Next{lane.waiting.begin()->second.extent, urgent.needed_by};
+}
+
 std::optional<QueuedExtent> PrefetchQueue::pop(Instant now, std::vector<QueuedExtent>& late) {
   while (!contest_.empty()) {
     const ShardId shard = contest_.rbegin()->second;

@@ -41,6 +41,13 @@ class PrefetchQueue {
   // new one. Yields what fell out.
   std::vector<QueuedExtent> offer(QueuedExtent wanted);
 
+  // What `pop` would take next, and when the most urgent of that lane is needed.
+  struct Next {
+    Extent extent;
+    Instant needed_by;
+  };
+  std::optional<Next> next() const;
+
   // Removes and returns the head of the most valuable lane. Heads that are worthless at `now` go to `late` on the way.
   std::optional<QueuedExtent> pop(Instant now, std::vector<QueuedExtent>& late);
 

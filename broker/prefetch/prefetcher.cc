@@ -17,6 +17,7 @@ constexpr int kLookers = 4;             // a slow index holds up one of them
 constexpr Duration kBlockedLook = 5ms;  // room in the cache comes back without a word
 constexpr Duration kIdleLook = 1s;
 constexpr Duration kReadAheadGrace = 2s;
+constexpr int kLoadsAhead = 8;  // what is wanted within so many times the latency of a load is wanted soon
 constexpr Bytes kElsewhereMax = 4 * kExtentSizeMax;  // of one step of a chain on another core
 
 bool waited_for_load(WaitCause cause) {
@@ -29,9 +30,7 @@ class Step {
   Step(const AccessEvent& event, const ReaderTracker::Seen& seen, const IdentityMask& mask)
       : principal_(mask.name(event.client->principal)),
         stem_(mask.name(client_stem(event.client->client_id))),
-        step_{seen.reader,        principal_,      stem_,
-              seen.groups,        event.partition, {event.asked, std::max(event.last, event.asked) + 1},
-              event.bytes.total()} {
+        step_{seen.reader, principal_, stem_, seen.groups, event.partition, touched(event), event.bytes.total()} {
     if (!mask.hides()) return;
     hidden_ = *seen.groups;
     for (auto& candidate : hidden_) candidate.group = GroupId{mask.name(candidate.group.value())};
@@ -42,6 +41,12 @@ class Step {
   const ReaderStep& get() const { return step_; }
 
  private:
+  // From the first record given, which may lie before the one asked for: a batch is never split.
+  static OffsetRange touched(const AccessEvent& event) {
+    auto from = event.first == kNoOffset ? event.asked : std::min(event.first, event.asked);
+    return {from, std::max(event.last, event.asked) + 1};
+  }
+
   std::string principal_, stem_;
   std::vector<GroupCandidate> hidden_;
   ReaderStep step_;
@@ -57,6 +62,7 @@ Prefetcher::Prefetcher(Parts parts, const PrefetchSettings& settings, Bytes stag
     : parts_(parts),
       clock_(parts.cores.clock()),
       settings_(settings),
+      staging_(staging),
       metrics_(parts.metrics),
       tracker_(parts.feed.core(), kReadersMax),
       read_aheads_({kExtentSizeMax, settings.read_ahead_max}, staging, kReadersMax),
@@ -88,6 +94,7 @@ Task<void> Prefetcher::stop() {
 
 void Prefetcher::configure(const PrefetchSettings& settings, Bytes staging) {
   settings_ = settings;
+  staging_ = staging;
   read_aheads_.configure({kExtentSizeMax, settings.read_ahead_max}, staging);
   runner_.configure(runner_settings(settings));
   sources_.configure(static_cast<std::size_t>(settings.starve_after));
@@ -315,9 +322,12 @@ Task<Result<std::vector<Extent>>> Prefetcher::blocks_of(const LoadRequest& reque
   co_return runs;
 }
 
-// Offers those blocks of `run` that are neither cached nor on their way, as far as `left` reaches.
+// Offers those blocks of `run` that are neither cached nor on their way, as far as `left` reaches. What is cached is
+// kept; where there is no room for that yet it waits its turn like the others, or it would be gone when it is wanted.
 void Prefetcher::queue_up(const LoadRequest& request, Extent run, Bytes& left) {
   auto& queue = request.keep_until ? heads_ : queue_;
+  auto kind = request.keep_until ? cache::LoadKind::head : cache::LoadKind::prefetch;
+  auto keep_until = request.keep_until.value_or(Instant{});
   auto offer = [&](std::uint32_t first, std::uint32_t end) {
     if (first == end) return;
     QueuedExtent entry{{run.shard, first, end - first}, request.cause,  request.readers,   request.needed_by,
@@ -327,7 +337,7 @@ void Prefetcher::queue_up(const LoadRequest& request, Extent run, Bytes& left) {
   auto first = run.first;
   for (auto block = run.first; block < run.end(); ++block) {
     BlockId id{run.shard, block};
-    bool here = parts_.cache.contains(id) || parts_.cache.in_flight(id);
+    bool here = parts_.cache.in_flight(id) || parts_.cache.expect(id, kind, keep_until) == cache::Presence::kept;
     if (here || left <= 0) {
       offer(first, block);
       first = block + 1;
@@ -359,7 +369,7 @@ void Prefetcher::pump() {
 
 void Prefetcher::pump(PrefetchQueue& queue, cache::LoadKind kind, Instant now) {
   std::vector<QueuedExtent> late;
-  while (queue.size() > 0 && may_start(kind, now)) {
+  for (auto next = queue.next(); next && may_start(*next, kind, now); next = queue.next()) {
     auto entry = queue.pop(now, late);
     if (!entry) break;
     start_load(*entry, kind, now);
@@ -367,12 +377,14 @@ void Prefetcher::pump(PrefetchQueue& queue, cache::LoadKind kind, Instant now) {
   for (const auto& entry : late) refuse(entry, Refusal::expired);
 }
 
-bool Prefetcher::may_start(cache::LoadKind kind, Instant now) {
+bool Prefetcher::may_start(const PrefetchQueue::Next& next, cache::LoadKind kind, Instant now) {
   if (!byte_tokens_.has_any(now) || !request_tokens_.has_any(now)) return false;
   if (in_flight_bytes() >= settings_.in_flight_max) return false;
   auto room = parts_.cache.prefetch_room(kind);
-  auto worth_a_request = std::clamp(parts_.cache.capacity() / 16, kBlockSize, kExtentSizeMax);
-  return room.loads > 0 && room.bytes >= worth_a_request;
+  auto size = std::min(static_cast<Bytes>(next.extent.count) * kBlockSize, parts_.cache.capacity() / 16);
+  // What is wanted later leaves half of the room to what turns out to be wanted sooner.
+  bool later = kind == cache::LoadKind::prefetch && next.needed_by - now > kLoadsAhead * latency_.high();
+  return room.loads > 0 && room.bytes >= std::max(size, kBlockSize) + (later ? staging_ / 2 : 0);
 }
 
 void Prefetcher::start_load(const QueuedExtent& entry, cache::LoadKind kind, Instant now) {

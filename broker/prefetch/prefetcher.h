@@ -102,7 +102,7 @@ class Prefetcher final : public cache::OutcomeSink {
   Task<void> pump_loop();
   void pump();
   void pump(PrefetchQueue& queue, cache::LoadKind kind, Instant now);
-  bool may_start(cache::LoadKind kind, Instant now);
+  bool may_start(const PrefetchQueue::Next& next, cache::LoadKind kind, Instant now);
   void start_load(const QueuedExtent& entry, cache::LoadKind kind, Instant now);
   void queue_up(const LoadRequest& request, Extent run, Bytes& left);
   Bytes in_flight_bytes();
@@ -116,6 +116,7 @@ class Prefetcher final : public cache::OutcomeSink {
   Parts parts_;
   env::Clock& clock_;
   PrefetchSettings settings_;
+  Bytes staging_;
   Elsewhere elsewhere_;
   PrefetchMetrics metrics_;
 

@@ -30,6 +30,17 @@ std::optional<Extent> pop(PrefetchQueue& queue, Duration now = 0s) {
   return entry ? std::optional(entry->extent) : std::nullopt;
 }
 
+TEST(PrefetchQueue, TellsWhatComesNextAndHowUrgentItIs) {
+  PrefetchQueue queue(10, 10);
+  EXPECT_FALSE(queue.next());
+  queue.offer(wanted(extent(4, 3, 1), 0.9, 5s));
+  queue.offer(wanted(extent(2, 1, 1), 0.9, 1s));
+  queue.offer(wanted(extent(0, 1, 2), 0.9, 3s));
+  EXPECT_EQ(queue.next()->extent, extent(4, 3, 1));
+  EXPECT_EQ(queue.next()->needed_by, at(1s)) << "what waits behind it in its lane counts";
+  EXPECT_EQ(pop(queue), extent(4, 3, 1));
+}
+
 TEST(PrefetchQueue, LaneIsFirstInFirstOut) {
   PrefetchQueue queue(10, 10);
   queue.offer(wanted(extent(4), 0.1));

@@ -286,6 +286,37 @@ TEST_F(PrefetcherTest, AWarmPlanHasTheFirstFetchInMemory) {
   EXPECT_LE(ended[0].in_memory_us, ended[0].first_used_us);
 }
 
+// What an earlier read left behind is about to go: a plan that took it for warm would find it gone.
+TEST_F(PrefetcherTest, WhatAPlanNamesAndIsHereAlreadyStaysUntilItIsRead) {
+  make({}, 64_MiB);
+  read(1000 * kFetch, 1004 * kFetch, 1);
+  EXPECT_TRUE(offer(warm(9, offsets(1000 * kFetch, 1004 * kFetch), 1)).accepted());
+  world.run_for(100ms);
+  auto loads = source.loads.size();
+  read(0, 200 * kFetch, 2);  // more than the cache holds
+  waits.clear();
+  read(1000 * kFetch, 1004 * kFetch, 1);
+  EXPECT_EQ(worst_wait(), 0ms);
+  for (auto i = loads; i < source.loads.size(); ++i) EXPECT_NE(source.loads[i].shard.partition, partition(1));
+}
+
+TEST_F(PrefetcherTest, WhatIsWantedLaterLeavesRoomToWhatIsWantedSooner) {
+  make({}, 64_MiB);  // 25.6 MiB for what is not read yet
+  auto now = machine.env().clock.now();
+  offer(plan(1, WarmPlan{{{partition(1), offsets(0, 60 * kFetch), 0.9, 1}}, now + 4s}));
+  world.run_for(1s);
+  auto for_later = source.loads.size();
+  EXPECT_GE(for_later, 2U);
+  EXPECT_LE(for_later, 4U) << "half of the room, in extents of 4 MiB";
+  offer(plan(2, WarmPlan{{{partition(2), offsets(0, 8 * kFetch), 0.9, 1}}, machine.env().clock.now() + 100ms}));
+  world.run_for(200ms);
+  waits.clear();
+  read(0, 8 * kFetch, 2);
+  EXPECT_EQ(worst_wait(), 0ms);
+  world.run_for(3s);
+  EXPECT_GE(source.loads.size(), for_later + 2 + 2) << "its time has come closer";
+}
+
 TEST_F(PrefetcherTest, APlanThatCameLateIsJoinedAndSaysSo) {
   make();
   offer(warm(9, offsets(1000 * kFetch, 1001 * kFetch)));
@@ -306,6 +337,25 @@ TEST_F(PrefetcherTest, AChainWarmsWhatFollowsItsTrigger) {
   read(0, kFetch);
   world.run_for(200ms);
   waits.clear();
+  read(2000 * kFetch, 2001 * kFetch, 3);
+  EXPECT_EQ(worst_wait(), 0ms);
+}
+
+// A batch is given whole: whoever asks for its last record touches its first one too.
+TEST_F(PrefetcherTest, AChainFiresWhenTheBatchBeginsInItsTriggerThoughTheReadBeganBehindIt) {
+  make();
+  auto far = offsets(2000 * kFetch, 2001 * kFetch);
+  offer(plan(9, ChainPlan{{}, partition(), offsets(0, 16), {{{partition(3), far, 0.9, 1}, 10ms}}, 1}));
+  on_core([&] {
+    AccessEvent event;
+    event.client = client(1);
+    event.partition = partition();
+    event.asked = Offset{18};
+    event.first = Offset{0};
+    event.last = Offset{26};
+    prefetcher->on_access(event);
+  });
+  world.run_for(200ms);
   read(2000 * kFetch, 2001 * kFetch, 3);
   EXPECT_EQ(worst_wait(), 0ms);
 }
