@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 namespace forelog::predictor {
 namespace {
@@ -9,6 +10,7 @@ namespace {
 constexpr std::uint64_t kIdsPerGenerator = 4;  // the lowest bits of an id tell the generator
 static_assert(kGenerators <= kIdsPerGenerator);
 constexpr std::size_t kHintsMax = 256;  // of one plan
+constexpr Duration kMoment = 100ms;     // what is wanted within this goes into one plan
 
 prefetch::Reason reason_of(GeneratorId generator) {
   switch (generator) {
@@ -61,7 +63,7 @@ std::optional<prefetch::Hint> Planner::hint(const Accepted& accepted, const Bloc
 std::vector<Outgoing> Planner::plan(const std::vector<Accepted>& accepted, const BlockMap& blocks, const Names& jobs,
                                     Instant now, WallTime wall) {
   std::vector<Outgoing> out;
-  std::map<std::pair<GeneratorId, std::string>, std::size_t> warm;  // → index of `out`
+  std::map<std::tuple<GeneratorId, std::string, std::int64_t>, std::size_t> warm;  // → index of `out`
   std::map<std::pair<JobId, Place>, std::size_t> chains;
   for (const auto& a : accepted) {
     const auto& c = a.candidate;
@@ -100,7 +102,8 @@ std::vector<Outgoing> Planner::plan(const std::vector<Accepted>& accepted, const
     } else {
       if (c.needed_by + settings_.late_max < now) continue;
       const auto& endpoint = blocks.endpoint_of(c.place.stream);
-      auto [at, is_new] = warm.try_emplace({c.generator, endpoint}, out.size());
+      auto moment = std::max<Duration>(0s, c.needed_by - now) / kMoment;
+      auto [at, is_new] = warm.try_emplace({c.generator, endpoint, moment}, out.size());
       bool full = !is_new && std::get<prefetch::WarmPlan>(out[at->second].plan.body).hints.size() >= kHintsMax;
       if (is_new || full) {
         at->second = out.size();

@@ -1,9 +1,9 @@
 // planner.h: accepted candidates → plans in the words of the hint service, each for the broker that serves its
 // partition.
 //
-// Pure. Candidates of one event become one warm plan a generator and broker; those with the same trigger one chain;
-// each follower a plan of its own. Every plan has an id that tells its generator, an expiry, a byte budget and a
-// reason.
+// Pure. Candidates of one event become warm plans, one for each generator and broker and for each moment at which they
+// are wanted, by tenths of a second; those with the same trigger one chain; each follower a plan of its own. Every plan
+// has an id that tells its generator, an expiry, a byte budget and a reason.
 #pragma once
 
 #include "broker/prefetch/hint.h"

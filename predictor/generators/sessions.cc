@@ -6,9 +6,9 @@
 namespace forelog::predictor {
 namespace {
 
-constexpr std::int64_t kNear = 2;  // blocks: "the same place"
-constexpr std::int64_t kStep = 4;  // a longer way is a jump
-constexpr std::uint32_t kFormat = 2;
+constexpr std::int64_t kNear = 2;                        // blocks: "the same place"
+constexpr std::int64_t kStep = 4;                        // a longer way is a jump
+constexpr std::uint32_t kFormat = 3, kFormatBefore = 2;  // without `announced_before`
 enum Shape : int { head, follow };
 
 int situation_of(std::uint32_t repeats, Shape shape, bool moved) {
@@ -96,9 +96,15 @@ std::optional<Place> Sessions::trigger_of(const Job& job, const Part& part) cons
   if (before == nullptr) return std::nullopt;
   auto seconds = std::max(to_seconds(before->until - before->after), 1e-3);
   auto lead_blocks = static_cast<double>(before->blocks) / seconds * to_seconds(settings_.lead);
-  auto first = first_of(job, *before), last = last_of(job, *before);
+  auto first = first_of(job, *before), last = std::max(first, surely_until(job, *before));
   auto way = std::min(std::max(lead_blocks, static_cast<double>(2 * kNear)), static_cast<double>(last - first));
   return Place{part.stream, last - std::max<std::int64_t>(0, static_cast<std::int64_t>(way))};
+}
+
+// How long the reader will take for that much. Half of what it took last time, when it may have waited.
+Duration Sessions::time_for(const Part& part, std::int64_t blocks) {
+  auto each = to_seconds(part.until - part.after) / static_cast<double>(std::max<std::int64_t>(part.blocks, 1)) / 2;
+  return Duration(static_cast<std::int64_t>(std::clamp(each * static_cast<double>(blocks), 0.0, 60.0) * 1e9));
 }
 
 void Sessions::propose(Job& job, JobId job_id, Instant now, std::vector<Candidate>& out) const {
@@ -125,11 +131,18 @@ void Sessions::propose(Job& job, JobId job_id, Instant now, std::vector<Candidat
       head_of.needed_after = way + std::max(Duration{}, part.after - range_before->until);
     }
     auto count = std::min<std::int64_t>({head_blocks, part.blocks, last - first + 1});
-    for (std::int64_t i = 0; i < count; ++i, ++head_of.place.block) out.push_back(head_of);
+    // The first blocks of all partitions are wanted before the last ones of the first.
+    auto turn_after_trigger = head_of.needed_after;
+    for (std::int64_t i = 0; i < count; ++i, ++head_of.place.block) {
+      head_of.needed_by = turn + time_for(part, i);
+      head_of.needed_after = turn_after_trigger + time_for(part, i);
+      out.push_back(head_of);
+    }
     bool dense = part.blocks * 2 > last - first;  // a follower loads everything on the way
     if (dense) {
       auto behind = head_of;
       behind.trigger.reset();
+      behind.needed_by = turn;
       behind.situation = static_cast<std::uint16_t>(situation_of(repeats, follow, job.moved));
       behind.place.block = first;
       // Where the head is all, it only tells where the reader stops.
@@ -157,9 +170,12 @@ void Sessions::announce(const Announcement& announcement, std::vector<Candidate>
   // Announced long ago and never come.
   if (job->matched && job->now.parts.empty() && announcement.at - job->begun > settings_.idle) job->matched = false;
   if (!announcement.place) {
+    bool is_first = !job->formed || announcement.at - *job->formed > settings_.idle;
+    if (job->now.parts.empty() && is_first) job->formed = announcement.at;
     bool begins_anew = job->now.parts.empty() && !job->matched && !job->before.parts.empty();
     if (!begins_anew) return;
-    start(*job, announcement.at, {}, job->before.parts.front().moved != 0);
+    // Its members join first, and then read: as long after as last time.
+    start(*job, announcement.at + job->before.announced_before, {}, job->before.parts.front().moved != 0);
     return propose(*job, announcement.job, announcement.at, out);
   }
   const auto& place = *announcement.place;
@@ -186,6 +202,9 @@ void Sessions::observe(const ReadEvent& event, std::vector<Candidate>& out) {
 
   if (job.now.parts.empty()) {
     job.now.started = event.at;
+    bool was_announced = job.formed && event.at >= *job.formed && event.at - *job.formed <= settings_.idle;
+    if (was_announced) job.now.announced_before = event.at - *job.formed;
+    job.formed.reset();
     const auto* same = job.before.find(event.place.stream);
     if (job.matched && same != nullptr) job.begun = event.at, job.into = same->after;
   }
@@ -222,6 +241,7 @@ std::size_t Sessions::memory_bytes() const {
 void Sessions::save(ByteWriter& out) const {
   auto put = [&out](const Session& session) {
     out.i64(session.started.time_since_epoch().count()), out.i64(session.blocks);
+    out.i64(session.announced_before.count());
     out.u32(static_cast<std::uint32_t>(session.parts.size()));
     for (const auto& part : session.parts) {
       out.u32(part.stream), out.u32(part.turn), out.u8(part.steady ? 1 : 0), out.i64(part.until.count());
@@ -237,9 +257,11 @@ void Sessions::save(ByteWriter& out) const {
 }
 
 bool Sessions::load(ByteReader& in) {
+  auto format = in.u32();
   auto take = [&](Session& session) {
     session.started = Instant(Duration(in.i64()));
     session.blocks = in.i64();
+    if (format == kFormat) session.announced_before = std::clamp(Duration(in.i64()), Duration{}, settings_.idle);
     auto count = in.u32();
     if (count > settings_.parts_max) in.fail();
     for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
@@ -251,7 +273,7 @@ bool Sessions::load(ByteReader& in) {
     }
   };
   jobs_.clear();
-  if (in.u32() != kFormat) return false;
+  if (format != kFormat && format != kFormatBefore) return false;
   auto count = in.u32();
   for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
     auto id_of_job = in.u32();

@@ -57,6 +57,7 @@ class Sessions final : public Generator {
   struct Session {
     std::vector<Part> parts;  // in order of first read
     Instant started;
+    Duration announced_before{};  // how long before `started` its group formed
     std::int64_t blocks = 0;
     const Part* find(StreamId stream, std::uint32_t turn = 0) const;
     Part* around(const Place& place);  // the newest range that the place is in or continues
@@ -65,6 +66,7 @@ class Sessions final : public Generator {
   struct Job {
     Session now, before;
     Instant last;
+    std::optional<Instant> formed;  // when its group did, since the last session
     std::uint32_t repeats = 0;  // sessions in a row that began as foreseen
     // The present session goes the way of the one before: parts of it from `next` on are still to be proposed. The
     // first read came at `begun`, when the old session was `into` its course.
@@ -79,12 +81,20 @@ class Sessions final : public Generator {
   void start(Job& job, Instant at, Duration into, bool moved) const;
   void propose(Job& job, JobId id, Instant now, std::vector<Candidate>& out) const;
   std::optional<Place> trigger_of(const Job& job, const Part& part) const;
+  static Duration time_for(const Part& part, std::int64_t blocks);
   static std::int64_t expected_first(const Part& part) { return part.first + part.moved; }
   static std::int64_t first_of(const Job& job, const Part& part) {
     return job.moved ? expected_first(part) : part.first;
   }
+  // Clients read ahead on their own, so that a range ends a little sooner or later each time: `last_of` is where it may
+  // go on to, `surely_until` where it went each time.
   static std::int64_t last_of(const Job& job, const Part& part) {
-    return job.moved ? part.last + part.moved_last : part.last;
+    if (job.moved) return part.last + part.moved_last;
+    return part.steady ? std::max(part.last, part.last - part.moved_last) : part.last;
+  }
+  static std::int64_t surely_until(const Job& job, const Part& part) {
+    if (job.moved) return part.last + part.moved_last;
+    return part.steady ? std::min(part.last, part.last - part.moved_last) : part.last;
   }
 
   SessionsSettings settings_;

@@ -237,6 +237,62 @@ TEST(Sessions, AnAnnouncementIsEnough) {
   EXPECT_TRUE(out.empty());
 }
 
+// Room for what is not read yet is short: what is wanted first has to be named as such.
+TEST(Sessions, TheHeadOfALaterPartitionIsWantedBeforeTheEndOfALongRange) {
+  Sessions sessions({});
+  Reading reading(sessions, 1);
+  reading.read_all(run(1, 0, 10));
+  for (std::int64_t block = 0; block < 20; ++block) reading.read({1, 10 + block}), reading.read({2, block});
+  reading.at += 1h;
+  auto began = reading.at;
+  std::map<Place, Duration> wanted;
+  for (const auto& c : reading.read({1, 0}))
+    if (!c.until && !c.trigger) wanted[c.place] = c.needed_by - began;
+  EXPECT_EQ((wanted[{1, 0}]), 0ms);
+  EXPECT_EQ((wanted[{2, 0}]), 11 * 20ms);
+  EXPECT_GT((wanted[{1, 20}]), (wanted[{2, 0}]));
+  EXPECT_GT((wanted[{2, 10}]), (wanted[{2, 0}]));
+}
+
+TEST(Sessions, AGroupReadsAsLongAfterItFormedAsLastTime) {
+  Sessions sessions({});
+  Reading reading(sessions, 1);
+  run_job(reading);
+  std::vector<Candidate> out;
+  auto form = [&](Duration before) {
+    reading.at += 1h;
+    out.clear();
+    sessions.announce({.at = reading.at, .job = 1, .place = {}}, out);
+    sessions.announce({.at = reading.at + 10ms, .job = 1, .place = {}}, out);  // another member
+    auto first_wanted = std::ranges::min(out, {}, &Candidate::needed_by).needed_by - reading.at;
+    reading.at += before;
+    run_job(reading);
+    return first_wanted;
+  };
+  EXPECT_EQ(form(3s), 0s) << "nobody knows yet";
+  EXPECT_EQ(form(2s), 3s);
+  auto copy = copy_by_snapshot(sessions, SessionsSettings{});
+  out.clear();
+  copy.announce({.at = reading.at + 1h, .job = 1, .place = {}}, out);
+  EXPECT_EQ(std::ranges::min(out, {}, &Candidate::needed_by).needed_by - (reading.at + 1h), 2s);
+}
+
+TEST(Sessions, AnEndThatVariesIsFollowedToItsFurthestAndLeftAtItsNearest) {
+  Sessions sessions({.lead = 100ms});
+  Reading reading(sessions, 1);
+  for (std::int64_t length : {24, 20}) {
+    reading.read_all(run(1, 0, length)), reading.read_all(run(1, 500, 20));
+    reading.at += 1h;
+  }
+  auto ahead = reading.read({1, 0});
+  auto follow = std::ranges::find_if(ahead, [](const Candidate& c) { return c.until && c.place.block == 0; });
+  ASSERT_NE(follow, ahead.end());
+  EXPECT_EQ(follow->until, 23);
+  auto chain = std::ranges::find_if(ahead, [](const Candidate& c) { return c.trigger && c.place.block == 500; });
+  ASSERT_NE(chain, ahead.end());
+  EXPECT_EQ(chain->trigger->block, 14) << "the lead before the end that it reached each time";
+}
+
 TEST(Sessions, AStartElsewhereProposesNothing) {
   Sessions sessions({});
   Reading reading(sessions, 1);
