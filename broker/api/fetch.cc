@@ -30,8 +30,9 @@ struct Item {
   PartitionKey key;
   std::optional<Error> error;  // known before any partition was asked
   replication::ReadResult read;
-  bool was_cold = false;  // something had to come from the archive
-  Instant cold_since{};   // when that was first seen
+  prefetch::ReaderId reader{0};  // known once something may come from the archive
+  bool was_cold = false;         // something had to come from the archive
+  Instant cold_since{};          // when that was first seen
   Duration waited{};
 };
 
@@ -99,6 +100,11 @@ Task<bool> look_on_core(const Fetch& fetch, CoreItems& group, Limits& limits) {
     request.read_committed = fetch.read_committed;
     request.leader_epoch = item->wanted.leader_epoch;
     request.news = group.news;
+    bool archived = request.offset >= partition->log_start() && request.offset < partition->local_start();
+    if (archived && item->reader == prefetch::kNoReader) {
+      item->reader = here.prefetcher.reader_at(fetch.client, item->key, partition->topic().value(), request.offset);
+    }
+    request.reader = item->reader;
     auto read = co_await partition->read(std::move(request));
     keep_first_use(item->read, read);
     item->read = std::move(read);
@@ -142,6 +148,7 @@ prefetch::AccessEvent access_of(const Fetch& fetch, const Item& item, const repl
   event.last_block = read.last_block;
   event.bytes = read.tiers;
   event.plan = read.cause.plan;
+  if (read.cause.is_prefetch()) event.reason = prefetch::OutcomeLedger::reason_of(read.cause.tag);
   return event;
 }
 

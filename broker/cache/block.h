@@ -82,6 +82,7 @@ struct PrefetchOutcome {
   Instant started{};     // the load was dispatched
   Instant in_memory{};   // the block was whole, verified and findable
   Instant first_used{};  // asked for; for `late`, the moment somebody began to wait
+  ReaderId used_by{0};   // who that was, where known
 };
 
 // Told of every outcome on the cache's core, from inside the cache: notes it and returns; must not call the cache.

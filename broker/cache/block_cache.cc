@@ -29,6 +29,7 @@ struct BlockCache::Load {
 struct BlockCache::InFlight {
   std::shared_ptr<Load> load;
   std::optional<Instant> demanded;  // when somebody began to wait
+  ReaderId demanded_by{0};
   std::vector<std::shared_ptr<Event>> waiters;
 };
 
@@ -88,7 +89,8 @@ std::optional<Hit> BlockCache::find(const BlockId& id, ReaderId reader) {
               .kind = OutcomeKind::used,
               .started = cached.started,
               .in_memory = cached.in_memory,
-              .first_used = parts_.clock.now()});
+              .first_used = parts_.clock.now(),
+              .used_by = reader});
     }
     start_waiting();  // what has been read may be displaced
   }
@@ -101,9 +103,12 @@ std::optional<Buffer> BlockCache::peek(const BlockId& id) {
   return cached->bytes;
 }
 
-Presence BlockCache::expect(const BlockId& id, LoadKind kind, Instant keep_until) {
+Presence BlockCache::expect(const BlockId& id, const LoadCause& cause) {
   Memory::EvictedList evicted;
-  auto presence = memory_.expect(id, kind, parts_.clock.now(), keep_until, evicted);
+  auto presence = memory_.expect(id, cause.kind, parts_.clock.now(), cause.keep_until, evicted);
+  if (auto* cached = memory_.peek(id); cached != nullptr && cached->cause.reader != cause.reader) {
+    cached->cause.reader = ReaderId{0};  // no longer for one alone
+  }
   take_out(evicted);
   return presence;
 }
@@ -136,7 +141,7 @@ LoadStart BlockCache::start_load(BlockRange range, const LoadCause& cause) {
   };
   for (std::uint32_t i = 0; i < range.count; ++i) {
     auto id = range.at(i);
-    bool here = cause.is_prefetch() ? expect(id, cause.kind, cause.keep_until) != Presence::absent : contains(id);
+    bool here = cause.is_prefetch() ? expect(id, cause) != Presence::absent : contains(id);
     if (here) {
       ++start.cached;
     } else if (auto flying = in_flight_.find(id); flying != in_flight_.end()) {
@@ -163,7 +168,11 @@ void BlockCache::start_demand(BlockRange run, const LoadCause& cause, bool first
   while (run.count > 0) {
     BlockRange extent{run.shard, run.first, std::min(run.count, bite)};
     auto load = enlist(extent, cause);
-    for (auto i = extent.first; i < extent.end(); ++i) in_flight_.at({run.shard, i})->demanded = now;
+    for (auto i = extent.first; i < extent.end(); ++i) {
+      auto& block = *in_flight_.at({run.shard, i});
+      block.demanded = now;
+      block.demanded_by = cause.reader;
+    }
     if (waiting_.size() < kWaitingMax) {
       waiting_.push_back(std::move(load));
     } else {
@@ -205,6 +214,7 @@ void BlockCache::refuse(BlockRange run, const LoadCause& cause, RefusedWhy why, 
 void BlockCache::join(InFlight& block, const LoadCause& cause) {
   if (cause.is_prefetch() || block.demanded) return;
   block.demanded = parts_.clock.now();
+  block.demanded_by = cause.reader;
   ++metrics_.misses;
   auto& load = *block.load;
   if (load.cause.is_prefetch()) ++metrics_.joined;
@@ -374,7 +384,8 @@ void BlockCache::land(const Load& load, std::uint32_t index, Buffer bytes, Block
                           .kind = OutcomeKind::late,
                           .started = load.started,
                           .in_memory = now,
-                          .first_used = block->demanded.value_or(now)};
+                          .first_used = block->demanded.value_or(now),
+                          .used_by = block->demanded_by};
   if (block->demanded) {
     metrics_.wait.record(now - *block->demanded);
     if (load.cause.is_prefetch()) report(outcome);
@@ -421,8 +432,11 @@ void BlockCache::settle(const Load& load, std::uint32_t index, const Error& erro
 
 // --- leaving ---------------------------------------------------------------------------------------------------------
 
-void BlockCache::drop_behind(BlockRange range) {
-  for (std::uint32_t i = 0; i < range.count; ++i) memory_.drop_behind(range.at(i));
+void BlockCache::drop_behind(BlockRange range, ReaderId reader) {
+  for (std::uint32_t i = 0; i < range.count; ++i) {
+    const auto* cached = memory_.peek(range.at(i));
+    if (cached != nullptr) memory_.drop_behind(range.at(i), reader.value(), cached->cause.reader == reader);
+  }
 }
 
 void BlockCache::erase(BlockRange range) {

@@ -77,9 +77,9 @@ class BlockCache {
   // The same without noting a use: for whoever cannot use the block yet.
   std::optional<Buffer> peek(const BlockId& id);
   bool contains(const BlockId& id) const { return memory_.contains(id); }
-  // Somebody is expected to read the block: if it is in memory it is kept there for him like a fresh prefetch, as far
-  // as their share reaches. `keep_until` matters to LoadKind::head only.
-  Presence expect(const BlockId& id, LoadKind kind, Instant keep_until = {});
+  // `cause.reader` (0: somebody) is expected to read the block: if it is in memory it is kept there for him like a
+  // fresh prefetch, as far as their share reaches.
+  Presence expect(const BlockId& id, const LoadCause& cause);
   bool in_flight(const BlockId& id) const { return in_flight_.contains(id); }
   // Why the last load of this block failed, for `failure_memory` after that; such a block is not loaded meanwhile.
   std::optional<Error> recent_failure(const BlockId& id) const;
@@ -98,8 +98,9 @@ class BlockCache {
   PrefetchRoom prefetch_room(LoadKind kind) const;
 
   // --- leaving -----------------------------------------------------------------------------------------------------
-  // The last expected reader has passed `range`: these blocks go first when space is needed.
-  void drop_behind(BlockRange range);
+  // `reader` has passed `range`, or will not come to it any more: what nobody else has used or is expected for goes
+  // first when space is needed.
+  void drop_behind(BlockRange range, ReaderId reader);
   // The shard is gone: so are its blocks; loads of it that are in flight complete and age out.
   void erase(BlockRange range);
 

@@ -186,10 +186,15 @@ class EvictionPolicy {
     return Presence::kept;
   }
 
-  // The last expected reader has passed: goes before anything else.
-  void drop_behind(const Key& key) {
+  // `reader` has passed `key`, or will not come: it goes before anything else, unless somebody else has used it.
+  // `was_for_him`: nobody else is expected for it while it is unread.
+  void drop_behind(const Key& key, std::uint64_t reader, bool was_for_him) {
     auto found = index_.find(key);
-    if (found != index_.end() && found->second->place != Place::behind) move_to(found->second, Place::behind);
+    if (found == index_.end() || found->second->place == Place::behind) return;
+    auto at = found->second;
+    bool his = at->used ? at->reader == reader && at->uses == 0 && !at->stays : was_for_him;
+    if (at->used && (at->place == Place::staging || at->place == Place::heads)) his = false;  // expected again
+    if (his) move_to(at, Place::behind);
   }
 
   void erase(const Key& key, EvictedList& out) {
@@ -349,6 +354,10 @@ class EvictionPolicy {
 
   bool evict_front(Place p, EvictReason reason, EvictedList& out) {
     if (list(p).empty()) return false;
+    // Should somebody come for it after all, he is not the last one to be expected the next time.
+    if (const auto& front = list(p).front(); p == Place::behind && front.used) {
+      ghost_.remember(front.key, front.size, part(1 - limits_.small_share));
+    }
     evict(list(p).begin(), reason, out);
     return true;
   }

@@ -148,7 +148,7 @@ thrift::AccessLogBody to_record(const OutcomeEvent& event) {
   out.started_us = to_thrift(event.started);
   out.in_memory_us = to_thrift(event.in_memory);
   out.first_used_us = to_thrift(event.first_used);
-  out.reader = to_thrift(event.reader);
+  out.reader = to_thrift(event.used_by);
   out.score = event.cause.score;
   out.model_version = event.cause.model_version;
   thrift::AccessLogBody body;

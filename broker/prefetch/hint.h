@@ -271,7 +271,8 @@ struct OutcomeEvent {
   Bytes used_bytes = 0;
   Duration late{};
   std::optional<Instant> started, in_memory, first_used;
-  ReaderId reader = kNoReader;
+  ReaderId reader = kNoReader;   // for whom it was loaded, where that is one reader
+  ReaderId used_by = kNoReader;  // who used it first
 };
 
 // --- seams ---------------------------------------------------------------------------------------------------------

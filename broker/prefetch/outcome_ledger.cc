@@ -37,7 +37,8 @@ OutcomeLedger::Tag OutcomeLedger::open(const QueuedExtent& entry, std::vector<Ou
     ended.push_back(std::move(open_.begin()->second.event));
     open_.erase(open_.begin());
   }
-  auto tag = next_++;
+  auto tag = next_ + static_cast<Tag>(entry.cause.reason);
+  next_ += kTagStep;
   auto& event = open_[tag].event;
   event.cause = entry.cause;
   event.extent = entry.extent;
@@ -77,6 +78,7 @@ std::optional<OutcomeEvent> OutcomeLedger::note(const cache::PrefetchOutcome& ou
   keep_latest(event.in_memory, outcome.in_memory);
   bool asked_first = outcome.first_used != Instant{} && (!event.first_used || outcome.first_used < *event.first_used);
   keep_earliest(event.first_used, outcome.first_used);
+  if (asked_first) event.used_by = outcome.used_by;
   switch (outcome.kind) {
     case OutcomeKind::used:
       event.bytes += outcome.bytes;
@@ -98,6 +100,14 @@ std::optional<OutcomeEvent> OutcomeLedger::note(const cache::PrefetchOutcome& ou
       break;
   }
   return end_if_settled(open);
+}
+
+std::vector<Extent> OutcomeLedger::open_for(ReaderId reader) const {
+  std::vector<Extent> out;
+  for (const auto& [tag, open] : open_) {
+    if (open.event.reader == reader) out.push_back(open.event.extent);
+  }
+  return out;
 }
 
 std::optional<OutcomeEvent> OutcomeLedger::end_if_settled(std::map<Tag, Open>::iterator open) {

@@ -18,6 +18,8 @@ namespace forelog::prefetch {
 class OutcomeLedger {
  public:
   using Tag = std::uint64_t;
+  // Why an extent with this tag was loaded; the tag travels with its blocks.
+  static Reason reason_of(Tag tag) { return static_cast<Reason>(tag % kTagStep); }
   explicit OutcomeLedger(std::size_t open_max) : open_max_(open_max) {}
 
   // A load is about to start; outcomes with this tag belong to it. Yields what had to be ended to make room.
@@ -26,6 +28,8 @@ class OutcomeLedger {
   std::optional<OutcomeEvent> expect(Tag tag, std::uint32_t blocks);
   // Yields the extent's outcome with the last of its blocks.
   std::optional<OutcomeEvent> note(const cache::PrefetchOutcome& outcome);
+  // Extents that are loaded, or on their way, for this reader alone.
+  std::vector<Extent> open_for(ReaderId reader) const;
 
   // An extent that never came to be loaded.
   static OutcomeEvent refused(const QueuedExtent& entry, Refusal why);
@@ -41,9 +45,11 @@ class OutcomeLedger {
   };
   std::optional<OutcomeEvent> end_if_settled(std::map<Tag, Open>::iterator open);
 
+  static constexpr Tag kTagStep = 16;  // between two extents; the rest tells the reason
+  static_assert(kReasonCount <= static_cast<int>(kTagStep));
   std::size_t open_max_;
   std::map<Tag, Open> open_;
-  Tag next_ = 1;
+  Tag next_ = kTagStep;
 };
 
 }  // namespace forelog::prefetch

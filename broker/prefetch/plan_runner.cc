@@ -15,6 +15,9 @@ constexpr Duration kLead = 5s;           // ranges wanted later than this wait, 
 constexpr Duration kGrace = 5s;          // how long a range may still be worth loading after it was wanted
 constexpr Duration kSignalMemory = 60s;  // tools ask for the same offsets again and again
 constexpr std::size_t kSignalsMax = 8192;
+constexpr Duration kCommitMemory = 120s;  // a group that has not committed for so long is not reading
+constexpr std::size_t kCommitsMax = 16'384;
+constexpr std::int64_t kReadsPastEnd = 4;      // of a reader that goes on where it was to stop
 constexpr std::size_t kFollowsMax = 64;        // of one partition: each is looked at with every read
 constexpr std::size_t kTriggersSeenMax = 256;  // of one read
 constexpr std::size_t kReadersMax = 1024;      // of one follow
@@ -137,6 +140,11 @@ void PlanRunner::charge(PlanId plan, Bytes bytes) {
   if (found->second.spent >= found->second.plan.byte_budget) erase(plan);
 }
 
+std::int32_t PlanRunner::expected_readers(PlanId plan) const {
+  auto found = plans_.find(plan);
+  return found == plans_.end() ? 0 : found->second.plan.expected_readers;
+}
+
 Bytes PlanRunner::remaining(PlanId plan) const {
   auto found = plans_.find(plan);
   return found == plans_.end() ? 0 : found->second.plan.byte_budget - found->second.spent;
@@ -231,8 +239,11 @@ std::optional<Offset> PlanRunner::end_of(const ReaderStep& step) const {
   for (auto id : there->second) {
     const auto& held = plans_.at(id);
     const auto& plan = std::get<FollowPlan>(held.plan.body);
-    bool on_its_way = plan.until && step.touched.from >= plan.from && step.touched.from < *plan.until;
-    if (on_its_way && held.plan.score >= kSureScore && matches(plan.reader, step)) end = std::max(end, plan.until);
+    if (!plan.until || held.plan.score < kSureScore || step.touched.from < plan.from) continue;
+    auto length = std::max<std::int64_t>(1, step.touched.to - step.touched.from);
+    bool is_near = step.touched.from < *plan.until || step.touched.from - *plan.until < kReadsPastEnd * length;
+    if (!is_near || !matches(plan.reader, step)) continue;
+    end = std::max(end, step.touched.to > *plan.until ? std::optional(step.touched.to + length) : plan.until);
   }
   return end;
 }
@@ -243,7 +254,6 @@ void PlanRunner::fire(Held& held, const ReaderStep& step, Instant now, std::vect
   if (--held.fires_left == 0) disarm(chain, held.plan.id);
   for (const auto& next : chain.steps) {
     auto load = request(held, next.hint, now + next.gap);
-    load.reader = next.hint.partition == step.partition ? step.reader : ReaderId{0};
     if (next.gap > kLead) {
       schedule(now + next.gap - kLead, held.plan.id, std::move(load));
     } else {
@@ -315,10 +325,12 @@ std::vector<LoadRequest> PlanRunner::on_group(const GroupEvent& event, Instant n
     case GroupEventKind::list_offsets:
       rule = {Reason::list_offsets, 0.5, 100ms};
       break;
+    case GroupEventKind::commit:
+      note_commit(event, now);
+      break;
     case GroupEventKind::sync:
     case GroupEventKind::leave:
     case GroupEventKind::find_coordinator:
-    case GroupEventKind::commit:
       break;
   }
   std::vector<LoadRequest> out;
@@ -351,6 +363,42 @@ bool PlanRunner::is_news(const GroupOffset& named, Instant now) {
   auto [known, is_new] = signals_.try_emplace({named.partition, named.offset}, now);
   if (is_new || now - known->second > kSignalMemory) return known->second = now, true;
   return false;
+}
+
+void PlanRunner::note_commit(const GroupEvent& event, Instant now) {
+  if (commits_known_ + event.offsets.size() > kCommitsMax) {
+    commits_known_ = 0;
+    for (auto at = commits_.begin(); at != commits_.end();) {
+      std::erase_if(at->second, [now](const auto& known) { return now - known.second.at > kCommitMemory; });
+      commits_known_ += at->second.size();
+      at = at->second.empty() ? commits_.erase(at) : std::next(at);
+    }
+  }
+  for (const auto& named : event.offsets) {
+    if (named.offset.value() < 0 || commits_known_ >= kCommitsMax) continue;
+    auto [known, is_new] = commits_[named.partition].insert_or_assign(event.group, Committed{named.offset, now});
+    commits_known_ += is_new ? 1 : 0;
+  }
+}
+
+std::vector<LoadRequest> PlanRunner::on_local_drop(const PartitionKey& partition, OffsetRange dropped, Instant now) {
+  std::vector<LoadRequest> out;
+  auto there = commits_.find(partition);
+  if (there == commits_.end() || settings_.signal_bytes <= 0) return out;
+  for (const auto& [group, committed] : there->second) {
+    bool is_reading = now - committed.at <= kCommitMemory;
+    bool needs_it = committed.next >= dropped.from && committed.next < dropped.to;
+    if (!is_reading || !needs_it) continue;
+    LoadRequest load;
+    load.partition = partition;
+    load.range = OffsetRange{committed.next, kEndOfLog};
+    load.bytes_max = settings_.signal_bytes;
+    load.cause = {kNoPlan, Reason::retention, 0.7, now, {}, {}};
+    load.needed_by = now;
+    load.worthless_after = now + kGrace;
+    out.push_back(std::move(load));
+  }
+  return out;
 }
 
 }  // namespace forelog::prefetch

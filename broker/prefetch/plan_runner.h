@@ -60,11 +60,14 @@ class PlanRunner {
   PlanAnswer offer(Plan plan, Instant now, WallTime wall);
 
   std::vector<LoadRequest> on_reader(const ReaderStep& step, Instant now);
-  // Where a plan that is fairly sure says that this reader will stop.
+  // Where a plan that is fairly sure says that this reader will stop. Past that place it is given one more read of the
+  // same size at a time, for a while: clients go on a little by themselves.
   std::optional<Offset> end_of(const ReaderStep& step) const;
   void on_reader_closed(ReaderId reader);
   // Signals 1 and 2: committed offsets of a group that forms, reads or sets them back; ListOffsets by time.
   std::vector<LoadRequest> on_group(const GroupEvent& event, Instant now);
+  // Signal 3: these offsets have left the local disk. What groups that are reading need next of them.
+  std::vector<LoadRequest> on_local_drop(const PartitionKey& partition, OffsetRange dropped, Instant now);
   // What has come due, and forgets what has expired. To be called at `next_due()`, or more often.
   std::vector<LoadRequest> tick(Instant now, WallTime wall);
   std::optional<Instant> next_due(Instant now, WallTime wall) const;
@@ -72,6 +75,7 @@ class PlanRunner {
   // Bytes are being loaded for the plan; when its budget is spent it ends.
   void charge(PlanId plan, Bytes bytes);
   Bytes remaining(PlanId plan) const;  // 0 when the plan has ended
+  std::int32_t expected_readers(PlanId plan) const;
 
   std::size_t plans() const { return plans_.size(); }
   void configure(const PlanRunnerSettings& settings) { settings_ = settings; }
@@ -103,6 +107,7 @@ class PlanRunner {
   std::optional<LoadRequest> follow(Held& held, const ReaderStep& step, Instant now);
   void fire(Held& held, const ReaderStep& step, Instant now, std::vector<LoadRequest>& out);
   bool is_news(const GroupOffset& named, Instant now);
+  void note_commit(const GroupEvent& event, Instant now);
 
   PlanRunnerSettings settings_;
   Plans plans_;
@@ -117,6 +122,12 @@ class PlanRunner {
   };
   std::map<PartitionKey, Triggers> chains_;
   std::map<std::pair<PartitionKey, Offset>, Instant> signals_;  // heads named lately
+  struct Committed {
+    Offset next;
+    Instant at;
+  };
+  std::map<PartitionKey, std::map<GroupId, Committed>> commits_;  // of groups that are reading
+  std::size_t commits_known_ = 0;
 };
 
 bool matches(const ReaderClass& wanted, const ReaderStep& step);

@@ -58,7 +58,7 @@ std::vector<QueuedExtent> PrefetchQueue::offer(QueuedExtent wanted) {
 void PrefetchQueue::merge(Lane& lane, Sequence at, const QueuedExtent& with) {
   auto& entry = lane.waiting.at(at);
   const ShardId shard = entry.extent.shard;
-  leave_contest(shard, lane);
+  leave_contest(lane);
   lane.by_rank.erase({rank(entry), at});
   by_score_.erase({entry.cause.score, at, shard});
   bool same_asker = entry.reader == with.reader && entry.cause.plan == with.cause.plan;
@@ -94,7 +94,7 @@ bool PrefetchQueue::extend(Lane& lane, const QueuedExtent& gap) {
 void PrefetchQueue::insert(Lane& lane, QueuedExtent entry) {
   auto at = next_++;
   const ShardId shard = entry.extent.shard;
-  leave_contest(shard, lane);
+  leave_contest(lane);
   lane.by_block.emplace(entry.extent.first, at);
   lane.by_rank.insert({rank(entry), at});
   by_score_.insert({entry.cause.score, at, shard});
@@ -110,7 +110,7 @@ QueuedExtent PrefetchQueue::take(const ShardId& shard, Sequence at) {
   auto node = lane.waiting.extract(at);
   CHECK(!node.empty());
   auto entry = std::move(node.mapped());
-  leave_contest(shard, lane);
+  leave_contest(lane);
   lane.by_block.erase(entry.extent.first);
   lane.by_rank.erase({rank(entry), at});
   by_score_.erase({entry.cause.score, at, shard});
@@ -120,19 +120,27 @@ QueuedExtent PrefetchQueue::take(const ShardId& shard, Sequence at) {
   return entry;
 }
 
-void PrefetchQueue::leave_contest(const ShardId& shard, const Lane& lane) {
-  if (!lane.by_rank.empty()) contest_.erase({lane.by_rank.rbegin()->first, shard});
+void PrefetchQueue::leave_contest(const Lane& lane) {
+  if (!lane.by_rank.empty()) contest_.erase(*lane.by_rank.rbegin());
 }
 
 void PrefetchQueue::enter_contest(const ShardId& shard, const Lane& lane) {
-  if (!lane.by_rank.empty()) contest_.insert({lane.by_rank.rbegin()->first, shard});
+  if (!lane.by_rank.empty()) contest_.emplace(*lane.by_rank.rbegin(), shard);
 }
 
 std::optional<PrefetchQueue::Next> PrefetchQueue::next() const {
   if (contest_.empty()) return std::nullopt;
   const auto& lane = lanes_.at(contest_.rbegin()->second);
-  const auto& urgent = lane.waiting.at(lane.by_rank.rbegin()->second);
+  const auto& urgent = lane.waiting.at(lane.by_rank.rbegin()->at);
   return Next{lane.waiting.begin()->second.extent, urgent.needed_by};
+}
+
+Bytes PrefetchQueue::room_for(const Next& next, Bytes staging, Bytes capacity, Duration latency, Instant now) {
+  constexpr int kLoadsAhead = 8;  // what is wanted within so many times the latency is wanted soon
+  // A small cache loads an extent in pieces.
+  auto size = std::min(static_cast<Bytes>(next.extent.count) * kBlockSize, capacity / 16);
+  bool later = next.needed_by - now > kLoadsAhead * latency;
+  return std::max(size, kBlockSize) + (later ? staging / 2 : 0);
 }
 
 std::optional<QueuedExtent> PrefetchQueue::pop(Instant now, std::vector<QueuedExtent>& late) {

@@ -47,6 +47,9 @@ class PrefetchQueue {
     Instant needed_by;
   };
   std::optional<Next> next() const;
+  // Room that there must be for unread prefetches, which have `staging` of a cache of `capacity`, to start it: what is
+  // wanted later leaves half of it to what turns out to be wanted sooner. `latency`: of a load.
+  static Bytes room_for(const Next& next, Bytes staging, Bytes capacity, Duration latency, Instant now);
 
   // Removes and returns the head of the most valuable lane. Heads that are worthless at `now` go to `late` on the way.
   std::optional<QueuedExtent> pop(Instant now, std::vector<QueuedExtent>& late);
@@ -61,10 +64,18 @@ class PrefetchQueue {
  private:
   using Sequence = std::uint64_t;  // order of arrival
   using Rank = double;             // the higher the sooner; comparable at any time
+  // Of two of equal rank the one that came first goes first, wherever their shards stand in any order of ids.
+  struct Standing {
+    Rank rank;
+    Sequence at;
+    friend bool operator<(const Standing& a, const Standing& b) {
+      return a.rank != b.rank ? a.rank < b.rank : a.at > b.at;
+    }
+  };
   struct Lane {
     std::map<Sequence, QueuedExtent> waiting;
     std::map<std::uint32_t, Sequence> by_block;  // first block of each extent
-    std::set<std::pair<Rank, Sequence>> by_rank;
+    std::set<Standing> by_rank;
   };
   using Lanes = std::map<ShardId, Lane>;
 
@@ -75,11 +86,11 @@ class PrefetchQueue {
   void insert(Lane& lane, QueuedExtent entry);
   QueuedExtent take(const ShardId& shard, Sequence at);
   void enter_contest(const ShardId& shard, const Lane& lane);
-  void leave_contest(const ShardId& shard, const Lane& lane);
+  void leave_contest(const Lane& lane);
 
   std::size_t entries_max_, lane_max_;
   Lanes lanes_;
-  std::set<std::pair<Rank, ShardId>> contest_;               // lanes by their best rank
+  std::map<Standing, ShardId> contest_;                      // lanes by their best rank
   std::set<std::tuple<Score, Sequence, ShardId>> by_score_;  // every entry
   Sequence next_ = 0;
   std::uint64_t blocks_ = 0;

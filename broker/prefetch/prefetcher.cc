@@ -17,7 +17,6 @@ constexpr int kLookers = 4;             // a slow index holds up one of them
 constexpr Duration kBlockedLook = 5ms;  // room in the cache comes back without a word
 constexpr Duration kIdleLook = 1s;
 constexpr Duration kReadAheadGrace = 2s;
-constexpr int kLoadsAhead = 8;  // what is wanted within so many times the latency of a load is wanted soon
 constexpr Bytes kElsewhereMax = 4 * kExtentSizeMax;  // of one step of a chain on another core
 
 bool waited_for_load(WaitCause cause) {
@@ -104,16 +103,32 @@ void Prefetcher::configure(const PrefetchSettings& settings, Bytes staging) {
 
 // --- what readers and groups do --------------------------------------------------------------------------------------
 
-void Prefetcher::on_access(const AccessEvent& event) {
-  auto now = clock_.now();
+ReaderTracker::Seen Prefetcher::see(const AccessEvent& event, Instant now) {
   auto seen = tracker_.on_access(event, now);
   if (seen.ended) close(*seen.ended);
   if (seen.announce) parts_.feed.add(*seen.announce);
-  parts_.feed.add(seen.reader, event);
   for (const auto& forgotten : tracker_.take_forgotten()) {
     close(forgotten.reader);
     read_aheads_.close(forgotten.stream);
   }
+  return seen;
+}
+
+ReaderId Prefetcher::reader_at(const ClientPtr& client, const PartitionKey& partition, std::string_view topic,
+                               Offset asked) {
+  AccessEvent event;
+  event.client = client;
+  event.partition = partition;
+  event.topic = topic;
+  event.asked = asked;
+  return see(event, clock_.now()).reader;
+}
+
+void Prefetcher::on_access(const AccessEvent& event) {
+  auto now = clock_.now();
+  auto seen = see(event, now);
+  parts_.feed.add(seen.reader, event);
+  if (event.cold()) drop_behind(event, seen.reader);
   auto bounds = parts_.shards.bounds(event.partition);
   if (!bounds || bounds->mode == PrefetchMode::off || event.last == kNoOffset) return;
   bool planned = bounds->mode == PrefetchMode::predict && runner_.plans() > 0;
@@ -127,9 +142,7 @@ void Prefetcher::on_access(const AccessEvent& event) {
 
 void Prefetcher::on_miss(const AccessEvent& event) {
   auto now = clock_.now();
-  auto seen = tracker_.on_access(event, now);
-  if (seen.ended) close(*seen.ended);
-  if (seen.announce) parts_.feed.add(*seen.announce);
+  auto seen = see(event, now);
   auto bounds = parts_.shards.bounds(event.partition);
   if (!bounds || bounds->mode == PrefetchMode::off || event.asked >= bounds->archived_end) return;
   auto end = bounds->archived_end;
@@ -140,6 +153,21 @@ void Prefetcher::on_miss(const AccessEvent& event) {
   }
   auto named = read_aheads_.on_miss(seen.stream, event.asked.value(), now, latency_.high(), end.value());
   load_ahead(event.partition, seen, named, now);
+}
+
+// The block that the reader stands in stays: mostly it goes on in the middle of it.
+void Prefetcher::drop_behind(const AccessEvent& event, ReaderId reader) {
+  if (event.first_block < 0) return;
+  auto first = static_cast<std::uint32_t>(event.first_block), last = static_cast<std::uint32_t>(event.last_block);
+  Extent now_at{event.shard, first, std::max(first, last) - first + 1};
+  auto [before, is_new] = standing_.try_emplace(reader, now_at);
+  if (is_new) return;
+  auto passed = std::exchange(before->second, now_at);
+  if (passed.shard == now_at.shard) passed.count = std::min(passed.end(), std::max(passed.first, first)) - passed.first;
+  bool for_others =
+      runner_.expected_readers(event.plan) > 1 ||
+      tracker_.others_behind(event.partition, reader, event.first == kNoOffset ? event.asked : event.first);
+  if (!for_others) parts_.cache.drop_behind(passed, reader);
 }
 
 void Prefetcher::read_ahead(const AccessEvent& event, const ReaderTracker::Seen& seen, const PartitionBounds& bounds,
@@ -186,9 +214,17 @@ void Prefetcher::on_disconnect(ConnectionId connection) {
 void Prefetcher::close(ReaderId reader) {
   parts_.feed.close(reader);
   runner_.on_reader_closed(reader);
+  standing_.erase(reader);
   if (streams_.erase(reader) == 0) return;
+  for (const auto& extent : ledger_.open_for(reader)) parts_.cache.drop_behind(extent, reader);
   auto for_it_alone = [reader](const QueuedExtent& entry) { return entry.reader == reader; };
   for (const auto& entry : queue_.remove_if(for_it_alone)) refuse(entry, Refusal::expired);
+}
+
+void Prefetcher::on_local_drop(const PartitionKey& partition, OffsetRange dropped) {
+  auto bounds = parts_.shards.bounds(partition);
+  if (!bounds || bounds->mode == PrefetchMode::off) return;
+  for (auto& request : runner_.on_local_drop(partition, dropped, clock_.now())) wish(std::move(request));
 }
 
 void Prefetcher::on_group_event(const GroupEvent& event) {
@@ -326,8 +362,9 @@ Task<Result<std::vector<Extent>>> Prefetcher::blocks_of(const LoadRequest& reque
 // kept; where there is no room for that yet it waits its turn like the others, or it would be gone when it is wanted.
 void Prefetcher::queue_up(const LoadRequest& request, Extent run, Bytes& left) {
   auto& queue = request.keep_until ? heads_ : queue_;
-  auto kind = request.keep_until ? cache::LoadKind::head : cache::LoadKind::prefetch;
-  auto keep_until = request.keep_until.value_or(Instant{});
+  cache::LoadCause expected{.kind = request.keep_until ? cache::LoadKind::head : cache::LoadKind::prefetch,
+                            .reader = request.reader,
+                            .keep_until = request.keep_until.value_or(Instant{})};
   auto offer = [&](std::uint32_t first, std::uint32_t end) {
     if (first == end) return;
     QueuedExtent entry{{run.shard, first, end - first}, request.cause,  request.readers,   request.needed_by,
@@ -337,7 +374,7 @@ void Prefetcher::queue_up(const LoadRequest& request, Extent run, Bytes& left) {
   auto first = run.first;
   for (auto block = run.first; block < run.end(); ++block) {
     BlockId id{run.shard, block};
-    bool here = parts_.cache.in_flight(id) || parts_.cache.expect(id, kind, keep_until) == cache::Presence::kept;
+    bool here = parts_.cache.in_flight(id) || parts_.cache.expect(id, expected) == cache::Presence::kept;
     if (here || left <= 0) {
       offer(first, block);
       first = block + 1;
@@ -381,17 +418,17 @@ bool Prefetcher::may_start(const PrefetchQueue::Next& next, cache::LoadKind kind
   if (!byte_tokens_.has_any(now) || !request_tokens_.has_any(now)) return false;
   if (in_flight_bytes() >= settings_.in_flight_max) return false;
   auto room = parts_.cache.prefetch_room(kind);
-  auto size = std::min(static_cast<Bytes>(next.extent.count) * kBlockSize, parts_.cache.capacity() / 16);
-  // What is wanted later leaves half of the room to what turns out to be wanted sooner.
-  bool later = kind == cache::LoadKind::prefetch && next.needed_by - now > kLoadsAhead * latency_.high();
-  return room.loads > 0 && room.bytes >= std::max(size, kBlockSize) + (later ? staging_ / 2 : 0);
+  auto staging = kind == cache::LoadKind::head ? 0 : staging_;  // heads are for later
+  auto needed = PrefetchQueue::room_for(next, staging, parts_.cache.capacity(), latency_.high(), now);
+  return room.loads > 0 && room.bytes >= needed;
 }
 
 void Prefetcher::start_load(const QueuedExtent& entry, cache::LoadKind kind, Instant now) {
   std::vector<OutcomeEvent> ended;
   auto tag = ledger_.open(entry, ended);
   for (const auto& event : ended) settle(event);
-  cache::LoadCause cause{kind, entry.cause.plan, entry.reader, tag, now, entry.keep_until.value_or(Instant{})};
+  auto for_whom = entry.readers > 1 ? kNoReader : entry.reader;
+  cache::LoadCause cause{kind, entry.cause.plan, for_whom, tag, now, entry.keep_until.value_or(Instant{})};
   auto start = parts_.cache.start_load(entry.extent, cause);
   if (auto event = ledger_.expect(tag, start.started + start.refused)) settle(*event);
   if (start.started == 0) return;

@@ -58,11 +58,17 @@ class Prefetcher final : public cache::OutcomeSink {
   void start();
   Task<void> stop();  // loads in flight belong to the cache and go on there
 
+  // Who it is that asks for `asked` and may have to wait for the archive: to be called before the cache is asked, so
+  // that its uses and loads have a name. A reader that begins here is announced.
+  ReaderId reader_at(const ClientPtr& client, const PartitionKey& partition, std::string_view topic, Offset asked);
+
   // A fetch was answered: names the reader, logs the read, moves its window, fires triggers. Within 100 µs, no waiting.
   void on_access(const AccessEvent& event);
   // A fetch found nothing of the partition in memory and waits for the archive: fires triggers and moves its window at
   // once, since what they name is wanted next. Its answer comes to `on_access` later, and only that is logged.
   void on_miss(const AccessEvent& event);
+  // Offsets have left the local disk: whoever needs them next reads the archive (signal 3).
+  void on_local_drop(const PartitionKey& partition, OffsetRange dropped);
   // The connection is gone: its readers end, what was to be loaded for them alone is no longer wanted.
   void on_disconnect(ConnectionId connection);
   // A group event; to be told to every core, since the partitions it names may live on any. It is not logged here: the
@@ -91,6 +97,8 @@ class Prefetcher final : public cache::OutcomeSink {
                   Instant now);
   void load_ahead(const PartitionKey& partition, const ReaderTracker::Seen& seen, const std::vector<Ahead>& named,
                   Instant now);
+  ReaderTracker::Seen see(const AccessEvent& event, Instant now);
+  void drop_behind(const AccessEvent& event, ReaderId reader);
   void run_plans(const ReaderStep& step, const ReaderTracker::Seen& seen, Instant now);
   void close(ReaderId reader);
   void wish(LoadRequest request);
@@ -133,6 +141,7 @@ class Prefetcher final : public cache::OutcomeSink {
 
   std::deque<LoadRequest> wishes_;
   std::unordered_map<ReaderId, std::uint64_t> streams_;  // of readers for whom something was asked
+  std::unordered_map<ReaderId, Extent> standing_;        // blocks of each reader's newest read
   std::vector<Extent> in_flight_;
   Bytes archive_bytes_seen_ = 0;  // of the cache's own count
   bool stopping_ = false;

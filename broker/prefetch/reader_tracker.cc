@@ -71,6 +71,12 @@ ReaderTracker::Seen ReaderTracker::on_access(const AccessEvent& event, Instant n
   return seen;
 }
 
+bool ReaderTracker::others_behind(const PartitionKey& partition, ReaderId reader, Offset offset) const {
+  auto there = by_partition_.find(partition);
+  if (there == by_partition_.end()) return false;
+  return std::ranges::any_of(there->second, [&](const auto& s) { return s->reader != reader && s->next <= offset; });
+}
+
 void ReaderTracker::guess(Stream& stream, Instant now) {
   stream.groups = evidence_.candidates(*stream.client, stream.partition, stream.start, stream.trailing_commits, now);
   stream.evidence_version = evidence_.version();

@@ -31,6 +31,9 @@ class ReaderTracker {
   };
   Seen on_access(const AccessEvent& event, Instant now);
 
+  // Whether another reader of the partition, still connected, stands at or before `offset`, and so is likely to come.
+  bool others_behind(const PartitionKey& partition, ReaderId reader, Offset offset) const;
+
   // Evidence of who reads; commits that trail a reader count as its group's.
   void on_group_event(const GroupEvent& event, Instant now);
 

@@ -319,7 +319,7 @@ Task<void> guess(cache::BlockCache& cache, const ArchivedPartition& partition, e
     cache::LoadCause cause{.kind = random.below(4) == 0 ? LoadKind::head : LoadKind::prefetch,
                            .keep_until = clock.now() + 5s};
     cache.start_load({partition.id(shard), first, 1 + static_cast<std::uint32_t>(random.below(blocks - first))}, cause);
-    if (random.below(5) == 0) cache.drop_behind({partition.id(shard), first, 1});
+    if (random.below(5) == 0) cache.drop_behind({partition.id(shard), first, 1}, cache::ReaderId{0});
     co_await sleep_until(clock, clock.now() + 7ms);
   }
 }

@@ -162,17 +162,45 @@ TEST(Eviction, MuchThatNobodyComesForGoesSoon) {
 
 TEST(Eviction, BehindTheLastReaderGoesFirst) {
   Cache cache(100);
-  for (int round = 0; round < 4; ++round) cache.read_run(0, 10);
-  cache.policy_.drop_behind(7);
+  for (int key = 0; key < 10; ++key) cache.read(key, 1);
+  cache.policy_.drop_behind(7, 1, false);
   cache.read(50);
   EXPECT_FALSE(cache.has(7));
   EXPECT_EQ(cache.last_reason(), "behind");
 }
 
+TEST(Eviction, WhatOthersReadOrAreExpectedForIsNotBehind) {
+  Cache cache(200);
+  for (int key = 0; key < 10; ++key) cache.read(key, 1);
+  cache.read(3, 2);
+  cache.expect(4);
+  cache.load(20, LoadKind::prefetch);
+  cache.load(21, LoadKind::prefetch);
+  for (int key : {3, 4, 5, 20}) cache.policy_.drop_behind(key, 1, false);
+  cache.policy_.drop_behind(21, 1, true);
+  EXPECT_EQ(cache.policy_.unread_prefetched(), 20) << "one that was kept, one that was loaded";
+  cache.read_run(100, 10);
+  EXPECT_FALSE(cache.has(5));
+  EXPECT_FALSE(cache.has(21));
+  for (int key : {3, 4, 20}) EXPECT_TRUE(cache.has(key)) << key;
+}
+
+TEST(Eviction, WhoComesAfterTheLastOneIsExpectedTheNextTime) {
+  Cache cache(200);
+  cache.read(7, 1);
+  cache.policy_.drop_behind(7, 1, false);
+  cache.read_run(100, 20);
+  EXPECT_FALSE(cache.has(7));
+  cache.read(7, 2);
+  cache.policy_.drop_behind(7, 2, false);
+  cache.read_run(200, 30);
+  EXPECT_TRUE(cache.has(7));
+}
+
 TEST(Eviction, AnotherReaderBringsABlockBackFromBehind) {
   Cache cache(100);
   for (int key = 0; key < 10; ++key) cache.read(key, 1);
-  cache.policy_.drop_behind(7);
+  cache.policy_.drop_behind(7, 1, false);
   cache.read(7, 2);
   cache.read(50);
   EXPECT_TRUE(cache.has(7));
@@ -281,7 +309,7 @@ TEST(Eviction, RandomUseKeepsItsInvariants) {
           cache.policy_.use(below(300), static_cast<std::uint64_t>(below(3)));
           break;
         case 4:
-          cache.policy_.drop_behind(below(300));
+          cache.policy_.drop_behind(below(300), static_cast<std::uint64_t>(below(3)), below(2) == 0);
           break;
         case 5:
           cache.pass(1ms * below(1000));

@@ -111,7 +111,9 @@ TEST_F(PlanRunnerTest, ASureFollowTellsWhereItsReaderStops) {
   offer(plan(2, FollowPlan{{}, partition(), 8_MiB, Offset{500}, Offset{100}}));
   EXPECT_EQ(runner.end_of(read(0, 10)), std::nullopt) << "not there yet";
   EXPECT_EQ(runner.end_of(read(100, 110)), Offset{500});
-  EXPECT_EQ(runner.end_of(read(500, 510)), std::nullopt) << "it has gone on";
+  EXPECT_EQ(runner.end_of(read(490, 510)), Offset{530}) << "past it, one more read of the same size";
+  EXPECT_EQ(runner.end_of(read(510, 530)), Offset{550});
+  EXPECT_EQ(runner.end_of(read(600, 610)), std::nullopt) << "it has gone on";
 }
 
 TEST_F(PlanRunnerTest, FollowMindsEachReaderByItself) {
@@ -307,6 +309,36 @@ TEST_F(PlanRunnerTest, AMonitorThatAsksEverySecondIsHeardOnceAMinute) {
   EXPECT_EQ(ask(1s), 0U);
   EXPECT_EQ(ask(59s), 0U);
   EXPECT_EQ(ask(61s), 1U);
+}
+
+TEST_F(PlanRunnerTest, WhatLeavesTheDiskIsLoadedForGroupsThatReadThere) {
+  auto commit = [&](std::string group, std::int64_t offset, Duration ago) {
+    auto event = group_event(GroupEventKind::commit, {{partition(), Offset{offset}, -1}});
+    event.group = GroupId{std::move(group)};
+    runner.on_group(event, kNow - ago);
+  };
+  commit("lags", 120, 5s), commit("lags", 150, 0s);
+  commit("is-done", 900, 0s);
+  commit("reads-the-archive-already", 50, 0s);
+  commit("stopped-long-ago", 160, 10min);
+  auto loads = runner.on_local_drop(partition(), offsets(100, 200), kNow);
+  ASSERT_EQ(loads.size(), 1U);
+  EXPECT_EQ(range_of(loads[0]).from, Offset{150});
+  EXPECT_EQ(loads[0].cause.reason, Reason::retention);
+  EXPECT_EQ(loads[0].bytes_max, 4_MiB);
+  EXPECT_TRUE(runner.on_local_drop(partition(1), offsets(100, 200), kNow).empty());
+}
+
+TEST_F(PlanRunnerTest, CommitsOfManyGroupsAreForgottenWhenTheyAreOld) {
+  auto commit = [&](int group, Instant at) {
+    auto event = group_event(GroupEventKind::commit, {{partition(), Offset{150}, -1}});
+    event.group = GroupId{"g" + std::to_string(group)};
+    runner.on_group(event, at);
+  };
+  for (int i = 0; i < 20'000; ++i) commit(i, kNow);
+  EXPECT_EQ(runner.on_local_drop(partition(), offsets(100, 200), kNow).size(), 16'384U) << "no more are known";
+  commit(30'000, kNow + 1h);
+  EXPECT_EQ(runner.on_local_drop(partition(), offsets(100, 200), kNow + 1h).size(), 1U);
 }
 
 // --- shape -----------------------------------------------------------------------------------------------------------

@@ -111,24 +111,31 @@ class PrefetcherTest : public testing::Test {
       event.asked = event.first = Offset{at};
       event.last = Offset{at + kFetch - 1};
       auto began = clock.now();
+      auto reader = prefetcher->reader_at(who, key, "orders", Offset{at});
       bool missing = false;
       for (auto offset = at; offset < at + kFetch && !missing; offset += kOffsetsPerBlock)
         missing = !cache->contains(block_at(key, offset));
       auto first = block_at(key, at);
-      if (missing) cache->start_load({first.shard, first.index, kFetch / kOffsetsPerBlock}, {});
+      if (missing) cache->start_load({first.shard, first.index, kFetch / kOffsetsPerBlock}, {.reader = reader});
       for (auto offset = at; offset < at + kFetch; offset += kOffsetsPerBlock) {
         auto id = block_at(key, offset);
-        if (auto hit = cache->find(id)) {
+        if (auto hit = cache->find(id, reader)) {
           event.bytes.memory += kBlockSize;
           if (hit->cause.is_prefetch()) event.plan = hit->cause.plan;
           continue;
         }
         event.bytes.archive += kBlockSize;
         event.wait_cause = cache->in_flight(id) ? WaitCause::joined : WaitCause::archive;
-        auto got = co_await cache->get(id, kForever);
-        EXPECT_TRUE(got.has_value());
+        while (!cache->find(id, reader)) {
+          auto landed = std::make_shared<Event>(clock);
+          cache->start_load({id.shard, id.index, 1}, {.reader = reader});
+          if (cache->subscribe(id, landed)) co_await landed->wait(kForever);
+        }
       }
       event.wait = clock.now() - began;
+      event.shard = first.shard;
+      event.first_block = static_cast<std::int32_t>(first.index);
+      event.last_block = event.first_block + static_cast<std::int32_t>(kFetch / kOffsetsPerBlock) - 1;
       waits.push_back(event.wait);
       prefetcher->on_access(event);
       co_await sleep_until(clock, clock.now() + drain);
@@ -266,6 +273,39 @@ TEST_F(PrefetcherTest, WhatADisconnectedReaderAloneWantedIsDropped) {
   EXPECT_LE(source.loads.size(), 9U) << "eight misses, and one extent that overdrew the bucket";
 }
 
+TEST_F(PrefetcherTest, WhatItsOnlyReaderHasPassedMakesRoomBeforeWhatOthersRead) {
+  make({}, 64_MiB);
+  set_mode(PrefetchMode::off);
+  read(0, 24 * kFetch, 3, client(1));
+  read(0, 24 * kFetch, 3, client(2));
+  read(0, 300 * kFetch, 0, client(4));
+  waits.clear();
+  read(0, 24 * kFetch, 3, client(5));
+  EXPECT_EQ(worst_wait(), 0ms) << "a scan leaves nothing behind it";
+}
+
+TEST_F(PrefetcherTest, TheBlockAReaderStandsInStays) {
+  make({}, 16_MiB);
+  set_mode(PrefetchMode::off);
+  read(0, 4 * kFetch, 0, client(1));
+  read(0, 64 * kFetch, 1, client(2));
+  auto last = block_at(partition(1), 64 * kFetch - 1);
+  EXPECT_TRUE(cache->contains(last));
+  EXPECT_FALSE(cache->contains(block_at(partition(1), 0)));
+}
+
+TEST_F(PrefetcherTest, WhatWasLoadedForAReaderThatJumpedAwayMakesRoom) {
+  make({}, 64_MiB);
+  set_mode(PrefetchMode::read_ahead);
+  read(0, 40 * kFetch);
+  world.run_for(500ms);
+  auto room = cache->prefetch_room(cache::LoadKind::prefetch).bytes;
+  EXPECT_LT(room, 24_MiB) << "its window";
+  read(2000 * kFetch, 2001 * kFetch);
+  EXPECT_GT(cache->prefetch_room(cache::LoadKind::prefetch).bytes, room);
+  EXPECT_EQ(cache->prefetch_room(cache::LoadKind::prefetch).bytes, 64_MiB * 2 / 5);
+}
+
 // --- plans -----------------------------------------------------------------------------------------------------------
 
 TEST_F(PrefetcherTest, AWarmPlanHasTheFirstFetchInMemory) {
@@ -284,6 +324,7 @@ TEST_F(PrefetcherTest, AWarmPlanHasTheFirstFetchInMemory) {
   EXPECT_LE(ended[0].received_us, ended[0].started_us);
   EXPECT_LT(ended[0].started_us, ended[0].in_memory_us);
   EXPECT_LE(ended[0].in_memory_us, ended[0].first_used_us);
+  EXPECT_NE(ended[0].reader, 0) << "who used it first";
 }
 
 // What an earlier read left behind is about to go: a plan that took it for warm would find it gone.
@@ -327,6 +368,7 @@ TEST_F(PrefetcherTest, APlanThatCameLateIsJoinedAndSaysSo) {
   ASSERT_EQ(ended.size(), 1U);
   EXPECT_EQ(ended[0].outcome, thrift::OutcomeKind::LATE);
   EXPECT_GT(ended[0].late_us, 0);
+  EXPECT_NE(ended[0].reader, 0) << "who waited for it";
   EXPECT_EQ(source.loads.size(), 1U) << "one load for both";
 }
 
@@ -468,6 +510,27 @@ TEST_F(PrefetcherTest, AskingForATimeWarmsItsOffset) {
   world.run_for(200ms);
   read(700 * kFetch, 701 * kFetch);
   EXPECT_EQ(worst_wait(), 0ms);
+}
+
+TEST_F(PrefetcherTest, WhatAReadingGroupNeedsNextIsLoadedWhenItLeavesTheDisk) {
+  make();
+  set_mode(PrefetchMode::read_ahead);
+  on_core([&] {
+    GroupEvent event;
+    event.kind = GroupEventKind::commit;
+    event.group = GroupId{"billing"};
+    event.offsets = {{partition(), Offset{700 * kFetch}, -1}};
+    prefetcher->on_group_event(event);
+  });
+  world.run_for(1s);
+  EXPECT_TRUE(source.loads.empty()) << "it lies on the disk, as far as it knows";
+  on_core([&] { prefetcher->on_local_drop(partition(), offsets(650 * kFetch, 750 * kFetch)); });
+  world.run_for(200ms);
+  read(700 * kFetch, 704 * kFetch);
+  EXPECT_EQ(worst_wait(), 0ms);
+  auto ended = outcomes();
+  ASSERT_FALSE(ended.empty());
+  EXPECT_EQ(ended[0].reason, thrift::Reason::RETENTION);
 }
 
 // --- what people see -------------------------------------------------------------------------------------------------

@@ -50,6 +50,18 @@ TEST_F(ReaderTrackerTest, ReadsInOrderAreOneReader) {
   EXPECT_FALSE(second.ended);
 }
 
+TEST_F(ReaderTrackerTest, WhoStandsBehindIsLikelyToComeByHere) {
+  auto ahead = tracker.on_access(read(client(1), 100, 200), at(0s));
+  EXPECT_FALSE(tracker.others_behind(partition(), ahead.reader, Offset{100}));
+  tracker.on_access(read(client(2), 500, 600), at(0s));
+  tracker.on_access(read(client(3), 0, 50, 1), at(0s));
+  EXPECT_FALSE(tracker.others_behind(partition(), ahead.reader, Offset{100})) << "further on, or in another partition";
+  tracker.on_access(read(client(4), 0, 50), at(0s));
+  EXPECT_TRUE(tracker.others_behind(partition(), ahead.reader, Offset{100}));
+  tracker.on_disconnect(ConnectionId{4});
+  EXPECT_FALSE(tracker.others_behind(partition(), ahead.reader, Offset{100}));
+}
+
 TEST_F(ReaderTrackerTest, AJumpIsANewReaderOfTheSameStream) {
   auto before = tracker.on_access(read(client(1), 0, 100), at(0s));
   auto after = tracker.on_access(read(client(1), 5000, 5100), at(1s));

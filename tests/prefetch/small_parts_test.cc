@@ -77,6 +77,24 @@ TEST_F(OutcomeLedgerTest, OnlyWhatWasNotLoadedAtAllIsRefused) {
   EXPECT_EQ(event->refusal, Refusal::load_failed);
 }
 
+TEST_F(OutcomeLedgerTest, TheTagTellsTheReasonAndTheOutcomeWhoUsedItFirst) {
+  QueuedExtent entry;
+  entry.cause.reason = Reason::retention;
+  std::vector<OutcomeEvent> none;
+  auto tag = ledger.open(entry, none), another = ledger.open(entry, none);
+  EXPECT_NE(tag, another);
+  EXPECT_EQ(OutcomeLedger::reason_of(tag), Reason::retention);
+  EXPECT_EQ(OutcomeLedger::reason_of(another), Reason::retention);
+  ledger.expect(tag, 2);
+  cache::PrefetchOutcome used;
+  used.cause.tag = tag;
+  used.range.count = 1;
+  used.first_used = Instant(3s), used.used_by = ReaderId{8};
+  ledger.note(used);
+  used.first_used = Instant(2s), used.used_by = ReaderId{9};
+  EXPECT_EQ(ledger.note(used)->used_by, ReaderId{9});
+}
+
 TEST_F(OutcomeLedgerTest, WhatWasCachedAlreadyHasNoOutcome) {
   auto tag = open(2);
   EXPECT_FALSE(ledger.expect(tag, 0));
