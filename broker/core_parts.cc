@@ -81,6 +81,9 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
       dispatcher_(shared.services, metrics),
       tasks_(shared.services.env.cores) {
   cache_.set_outcome_sink(&prefetcher_);
+  archiver_context_.on_local_drop = [this](const PartitionKey& partition, Offset from, Offset to) {
+    prefetcher_.on_local_drop(partition, {from, to});
+  };
   prefetcher_.set_elsewhere([&services = shared.services](prefetch::LoadRequest request) {
     auto owner = services.owner(request.partition);
     services.env.cores.post(owner, [&services, owner, request = std::move(request)]() mutable {

@@ -343,8 +343,11 @@ Task<Result<void>> Archiver::apply_retention() {
   }
   if (!archived_.empty() && (log_.chain().empty() || archived_.start() != log_.chain().start())) publish();
   for (const auto& id : decision.drop_local) {
+    const auto* shard = log_.chain().find(id);
+    auto end = shard == nullptr ? id.base : shard->end;
     CO_TRY(co_await log_.drop_local(id));
     ++context_.metrics.dropped_local_shards;
+    if (context_.on_local_drop) context_.on_local_drop(partition_, id.base, end);
   }
   co_return Result<void>{};
 }

@@ -18,6 +18,7 @@
 #include "broker/env/task_group.h"
 #include "broker/log/local_log.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,8 @@ class Archiver {
     cache::BlockCache* cache = nullptr;
     ArchiverMetrics& metrics;
     archive::ArchiveSettings settings;
+    // Told when offsets of a partition have left the local disk; may be empty.
+    std::function<void(const PartitionKey&, Offset from, Offset to)> on_local_drop = {};
     Duration pass_interval = 5s;  // retention is looked at this often, at least
   };
 

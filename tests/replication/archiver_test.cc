@@ -240,6 +240,25 @@ TEST_F(ArchiverTest, LocalBytesGoByTheirOwnRetentionAndStayReadable) {
   expect_all_readable(Offset(0));
 }
 
+TEST_F(ArchiverTest, TellsWhichOffsetsHaveLeftTheDisk) {
+  auto settings = archived_topic();
+  settings.local_retention = 10s;
+  begin(settings);
+  std::vector<std::pair<Offset, Offset>> gone;
+  life->archiver_context.on_local_drop = [&](const PartitionKey& key, Offset from, Offset to) {
+    EXPECT_EQ(key, kPartition);
+    EXPECT_GE(life->log->local_start(), to);
+    gone.emplace_back(from, to);
+  };
+  produce(4);
+  settle();
+  EXPECT_TRUE(gone.empty());
+  world.run_for(30s);
+  ASSERT_FALSE(gone.empty());
+  EXPECT_EQ(gone.front().first, Offset(0));
+  EXPECT_EQ(gone.back().second, Offset(8));
+}
+
 TEST_F(ArchiverTest, RetentionRemovesShardsWhereverTheyLie) {
   auto settings = archived_topic();
   settings.retention = 60s;
