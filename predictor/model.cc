@@ -64,8 +64,8 @@ void Model::filter(Instant now, std::vector<Accepted>& out) {
     // A job that does what it did twice before is served by its session alone: others would reach past its ends, or so
     // far ahead that what is wanted next finds no room.
     bool of_session = candidate.generator == GeneratorId::sessions;
-    bool served = !of_session && settings_.session_plans && sessions_ != nullptr &&
-                  sessions_->knows_the_way(candidate.job, candidate.place.stream);
+    bool served =
+        !of_session && sessions_ != nullptr && sessions_->knows_the_way(candidate.job, candidate.place.stream);
     if (served) continue;
     // What is fetched already says nothing of what the next one would be worth.
     if (known(candidate, now)) continue;

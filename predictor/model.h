@@ -22,7 +22,6 @@ struct ModelSettings {
   BudgetSettings budget{};
   Duration session_idle = 60s;
   Duration chain_life = 600s;  // a chain is told to the broker again after this
-  bool session_plans = true;   // somebody runs plans that follow and chain; the offline simulator does not
   bool strided_runs = true, temporal_streams = true, sessions = true;
 };
 

@@ -158,7 +158,8 @@ bool Sessions::knows_the_way(JobId job_id, StreamId stream) {
   const auto* job = jobs_.find(job_id);
   if (job == nullptr || !job->matched) return false;
   auto of_stream = [stream](const Part& part) { return part.stream == stream; };
-  auto unsteady = [&](const Part& part) { return of_stream(part) && !part.steady; };
+  // Of a reader that hops about within a range nothing but the head is proposed here.
+  auto unsteady = [&](const Part& part) { return of_stream(part) && !(part.steady && part.is_dense()); };
   return std::ranges::any_of(job->before.parts, of_stream) && std::ranges::none_of(job->before.parts, unsteady);
 }
 

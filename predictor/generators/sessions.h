@@ -39,8 +39,8 @@ class Sessions final : public Generator {
   bool load(ByteReader& in) override;
   std::size_t memory_bytes() const override;
 
-  // Whether the job is under way, and read the same ranges of the partition twice before: then what is proposed here is
-  // all that it will want of it.
+  // Whether the job is under way, and read the same ranges of the partition from end to end twice before: then what is
+  // proposed here is all that it will want of it.
   bool knows_the_way(JobId job, StreamId stream);
 
  private:
@@ -53,6 +53,7 @@ class Sessions final : public Generator {
     bool steady = false;               // it ended where it did the session before
     std::int64_t moved = 0;            // `first`, against the session before
     std::int64_t moved_last = 0;
+    bool is_dense() const { return blocks * 2 > last - first; }
   };
   struct Session {
     std::vector<Part> parts;  // in order of first read
@@ -67,7 +68,7 @@ class Sessions final : public Generator {
     Session now, before;
     Instant last;
     std::optional<Instant> formed;  // when its group did, since the last session
-    std::uint32_t repeats = 0;  // sessions in a row that began as foreseen
+    std::uint32_t repeats = 0;      // sessions in a row that began as foreseen
     // The present session goes the way of the one before: parts of it from `next` on are still to be proposed. The
     // first read came at `begun`, when the old session was `into` its course.
     bool matched = false, moved = false;

@@ -19,6 +19,10 @@ struct Wanted {
 };
 using WantedList = std::vector<Wanted>;
 
+// Tags tell whose guess a load was: the generator's, or a window of the read-ahead (whose tags never reach these).
+inline constexpr std::uint64_t kGeneratorTag = ~std::uint64_t{0} - kGenerators;
+constexpr std::uint64_t tag_of(GeneratorId generator) { return kGeneratorTag + static_cast<std::uint64_t>(generator); }
+
 class Method {
  public:
   virtual ~Method() = default;

@@ -3,53 +3,46 @@
 #include "broker/base/limits.h"
 
 namespace forelog::predictor::replay {
-namespace {
-
-// Tags tell whose guess a load was: the generator's, or a window of the read-ahead (whose tags never reach these).
-constexpr std::uint64_t kGeneratorTag = ~std::uint64_t{0} - kGenerators;
-
-ModelSettings without_session_plans(ModelSettings settings) {
-  settings.session_plans = false;  // nothing here follows readers or runs chains
-  return settings;
-}
-
-}  // namespace
 
 Ours::Ours(OursSettings settings)
-    : settings_(settings),
-      read_ahead_(settings.latency, settings.read_ahead_share),
-      model_(without_session_plans(settings.model)) {}
+    : settings_(settings), read_ahead_(settings.latency, settings.read_ahead_share), model_(settings.model) {}
 
 void Ours::on_read(const ReadEvent& event, WantedList& out) {
   if (settings_.read_ahead) read_ahead_.on_read(event, out);
+  auto named = out.size();
+  broker_.on_read(event, out);
   accepted_.clear();
-  // What the read-ahead had in memory would have been there without the model.
-  auto seen = event;
-  if (seen.answer == Answer::planned && last_ahead_ == event.place) seen.answer = Answer::hit;
-  last_ahead_.reset();
-  model_.observe(seen, accepted_);
-  for (const auto& a : accepted_) {
-    const auto& c = a.candidate;
-    if (c.trigger || c.until) continue;
-    for (std::int32_t i = 0; i < c.blocks; ++i) {
-      Wanted wanted{.place = {c.place.stream, c.place.block + i * c.step},
-                    .needed_by = c.needed_by,
-                    .score = a.probability,
-                    .tag = kGeneratorTag + static_cast<std::uint64_t>(c.generator),
-                    .reason = name_of(c.generator).data()};
-      if (on_hint) on_hint(event.at, wanted);
-      delayed_.push_back({event.at + settings_.loop_delay, wanted});
-    }
+  if (auto seen = broker_.as_seen(event)) {
+    // What the read-ahead had in memory would have been there without the model.
+    if (seen->answer == Answer::planned && last_ahead_ == event.place) seen->answer = Answer::hit;
+    model_.observe(*seen, accepted_);
   }
+  last_ahead_.reset();
+  for (auto& plan : broker_.plans(accepted_, event.at))
+    delayed_.push_back({event.at + settings_.loop_delay, std::move(plan)});
+  tell(event.at, out, named);
   release(event.at, out);
 }
 
 void Ours::release(Instant now, WantedList& out) {
-  for (; !delayed_.empty() && delayed_.front().at <= now; delayed_.pop_front()) out.push_back(delayed_.front().wanted);
+  auto named = out.size();
+  for (; !delayed_.empty() && delayed_.front().at <= now; delayed_.pop_front())
+    broker_.offer(std::move(delayed_.front().plan), now);
+  broker_.on_time(now, out);
+  tell(now, out, named);
 }
+
+void Ours::tell(Instant now, const WantedList& wanted, std::size_t from) const {
+  if (!on_hint) return;
+  for (auto i = from; i < wanted.size(); ++i) on_hint(now, wanted[i]);
+}
+
 void Ours::on_time(Instant now, WantedList& out) { release(now, out); }
+
 std::optional<Instant> Ours::next_wake() const {
-  return delayed_.empty() ? std::nullopt : std::optional(delayed_.front().at);
+  auto due = broker_.next_due({});
+  if (delayed_.empty()) return due;
+  return due ? std::min(*due, delayed_.front().at) : delayed_.front().at;
 }
 
 void Ours::on_outcome(std::uint64_t tag, const Place& place, bool used, Instant now) {

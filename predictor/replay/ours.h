@@ -1,9 +1,10 @@
-// ours.h: the whole loop in one process: the broker's read-ahead at once, and the predictor's model with its plans,
-// which take effect after the loop's delay.
+// ours.h: the whole loop in one process: the broker's read-ahead and the triggers of plans at once, and the predictor's
+// model, whose plans reach the broker after the loop's delay.
 #pragma once
 
 #include "predictor/model.h"
 #include "predictor/replay/baselines.h"
+#include "predictor/replay/broker_side.h"
 
 #include <deque>
 #include <functional>
@@ -29,20 +30,22 @@ class Ours final : public Method {
   void on_outcome(std::uint64_t tag, const Place& place, bool used, Instant now) override;
 
   const Model& model() const { return model_; }
-  // Every hint when it is decided.
+  // Every hint when it is given: what a plan names at once, or when its trigger is touched.
   std::function<void(Instant decided, const Wanted&)> on_hint;
 
  private:
   void release(Instant now, WantedList& out);
+  void tell(Instant now, const WantedList& wanted, std::size_t from) const;
 
   OursSettings settings_;
   ReadAheadMethod read_ahead_;
   Model model_;
+  BrokerSide broker_;
   std::vector<Accepted> accepted_;
   std::optional<Place> last_ahead_;  // loaded by the read-ahead and just used
   struct Delayed {
     Instant at;
-    Wanted wanted;
+    prefetch::Plan plan;
   };
   std::deque<Delayed> delayed_;
 };

@@ -2,8 +2,10 @@
 
 #include "broker/base/limits.h"
 #include "broker/cache/eviction.h"
+#include "broker/prefetch/prefetch_queue.h"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <queue>
 #include <unordered_map>
@@ -26,7 +28,23 @@ struct Load {
   std::uint64_t tag = 0;
 };
 
-constexpr std::size_t kWaitingMax = 100'000;  // prefetches that the budget holds back
+// As in a broker.
+constexpr std::size_t kQueueMax = 8192, kLaneMax = 512;
+constexpr std::int64_t kShardBlocks = 1 << 20;
+
+// A stream of the trace as a partition, its blocks in shards, so that the broker's queue can hold them.
+prefetch::Extent extent_of(const Place& place) {
+  ShardId shard;
+  std::memcpy(shard.partition.topic.bytes.data(), &place.stream, sizeof(place.stream));
+  shard.base = Offset(place.block / kShardBlocks);
+  return {shard, static_cast<std::uint32_t>(place.block % kShardBlocks), 1};
+}
+Place place_of(const prefetch::Extent& extent, std::uint32_t i) {
+  Place place;
+  std::memcpy(&place.stream, extent.shard.partition.topic.bytes.data(), sizeof(place.stream));
+  place.block = extent.shard.base.value() * kShardBlocks + extent.first + i;
+  return place;
+}
 
 class Simulation {
  public:
@@ -176,31 +194,51 @@ class Simulation {
 
   void take_wanted(Instant now) {
     for (const auto& wanted : wanted_) {
-      if (cache_.contains(wanted.place) || loads_.contains(wanted.place)) continue;
-      if (waiting_.size() >= kWaitingMax) {
-        if (measured()) ++report_.refused;
-        continue;
-      }
-      waiting_.emplace(wanted.needed_by, ++sequence_, wanted);
+      if (wanted.place.block < 0 || loads_.contains(wanted.place) || is_kept(wanted.place, now)) continue;
+      prefetch::QueuedExtent entry;
+      entry.extent = extent_of(wanted.place);
+      entry.cause.plan = prefetch::PlanId(wanted.tag);
+      entry.cause.score = wanted.score;
+      entry.needed_by = wanted.needed_by;
+      entry.worthless_after = wanted.needed_by + settings_.latency;
+      for (const auto& dropped : queue_.offer(std::move(entry))) note_refused(dropped.extent.count);
     }
     pump(now);
   }
 
-  // Starts what the budget allows, the most urgent first.
+  // What is here already stays for the reader who is expected, as far as there is room for such blocks.
+  bool is_kept(const Place& place, Instant now) {
+    evicted_.clear();
+    auto presence = cache_.expect(place, LoadKind::prefetch, now, now, evicted_);
+    account_evicted(now);
+    return presence == cache::Presence::kept;
+  }
+  void note_refused(std::uint32_t blocks) {
+    if (measured()) report_.refused += blocks;
+  }
+
+  // Starts what budget and room allow, in the order of the broker's queue. A request is a block here, as in the
+  // baselines' figures.
   void pump(Instant now) {
     if (now > refilled_) {
       tokens_ = std::min(tokens_ + to_seconds(now - refilled_) * settings_.requests_per_second,
                          settings_.requests_per_second);
       refilled_ = now;
     }
-    while (!waiting_.empty() && tokens_ >= 1) {
-      auto wanted = std::get<Wanted>(waiting_.top());
-      waiting_.pop();
-      if (wanted.needed_by + settings_.latency < now) continue;  // too late to be of use
-      if (cache_.contains(wanted.place) || loads_.contains(wanted.place)) continue;
-      tokens_ -= 1;
-      start(wanted.place, {.ready = now + settings_.latency, .prefetch = true, .awaited = false, .tag = wanted.tag},
-            now);
+    std::vector<prefetch::QueuedExtent> late;  // too late to be of use
+    auto capacity = cache_.capacity();
+    auto staging = static_cast<Bytes>(static_cast<double>(capacity) * cache::EvictionLimits{}.staging_share);
+    for (auto next = queue_.next(); next && tokens_ >= 1; next = queue_.next()) {
+      auto needed = prefetch::PrefetchQueue::room_for(*next, staging, capacity, settings_.latency, now);
+      if (cache_.room(LoadKind::prefetch, now) < needed) break;
+      auto entry = queue_.pop(now, late);
+      if (!entry) break;
+      for (std::uint32_t i = 0; i < entry->extent.count; ++i) {
+        auto place = place_of(entry->extent, i);
+        if (loads_.contains(place) || cache_.contains(place)) continue;
+        tokens_ -= 1;
+        start(place, {now + settings_.latency, true, false, entry->cause.plan.value()}, now);
+      }
     }
   }
 
@@ -228,13 +266,6 @@ class Simulation {
     report_.p99_ms = quantile(0.99);
   }
 
-  struct Urgent {
-    bool operator()(const std::tuple<Instant, std::uint64_t, Wanted>& a,
-                    const std::tuple<Instant, std::uint64_t, Wanted>& b) const {
-      return std::tie(std::get<0>(a), std::get<1>(a)) > std::tie(std::get<0>(b), std::get<1>(b));
-    }
-  };
-
   const Trace& trace_;
   const SimulatorSettings& settings_;
   Method& method_;
@@ -246,12 +277,9 @@ class Simulation {
     bool operator()(const Arrival& a, const Arrival& b) const { return a.first > b.first; }
   };
   std::priority_queue<Arrival, std::vector<Arrival>, Sooner> arrivals_;
-  std::priority_queue<std::tuple<Instant, std::uint64_t, Wanted>,
-                      std::vector<std::tuple<Instant, std::uint64_t, Wanted>>, Urgent>
-      waiting_;
+  prefetch::PrefetchQueue queue_{kQueueMax, kLaneMax};
   WantedList wanted_;
   std::vector<float> waits_;
-  std::uint64_t sequence_ = 0;
   std::size_t done_ = 0;
   double tokens_ = 0;
   Instant refilled_;

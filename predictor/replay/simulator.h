@@ -1,9 +1,10 @@
 // simulator.h: a trace against a cache before a slow archive, with one way to prefetch.
 //
-// The cache is the broker's own eviction policy. The archive answers each request after the same latency; demand goes
-// out at once, prefetches as far as the budget of requests a second allows, after what demand took of it. In open mode
-// a read happens when the trace says, whatever it waits; in closed mode a client's next read comes after the same pause
-// counted from the answer, so that a reader who waits reads later.
+// The cache is the broker's own eviction policy, and what waits to be loaded waits in the broker's own queue. The
+// archive answers each request after the same latency; demand goes out at once, prefetches as far as the budget of
+// requests a second allows, after what demand took of it. In open mode a read happens when the trace says, whatever it
+// waits; in closed mode a client's next read comes after the same pause counted from the answer, so that a reader who
+// waits reads later.
 //
 // The first half of the requests warms, the second is measured.
 #pragma once

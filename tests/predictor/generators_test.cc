@@ -376,6 +376,17 @@ TEST(Sessions, KnowTheWayOfAJobThatWentItTwice) {
   EXPECT_FALSE(sessions.knows_the_way(2, 1)) << "another job";
 }
 
+TEST(Sessions, DoNotKnowTheWayOfOneThatHopsAbout) {
+  Sessions sessions({});
+  Reading reading(sessions, 1);
+  for (int time = 0; time < 3; ++time) {
+    for (std::int64_t i = 0; i < 40; ++i) reading.read({1, i * 37 % 500});
+    reading.at += 1h;
+  }
+  reading.read({1, 0});
+  EXPECT_FALSE(sessions.knows_the_way(1, 1)) << "others may, block by block";
+}
+
 TEST(Sessions, KnowTheirJobsAfterARestart) {
   Sessions sessions({.heads_blocks = 12});
   Reading before(sessions, 1);
