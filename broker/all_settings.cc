@@ -11,6 +11,7 @@ const SettingsCatalog& settings_catalog() {
     out.add<cluster::ServiceSettings>("What clients may do");
     out.add<groups::GroupSettings>("Consumer groups");
     out.add<LogSettings>("Log");
+    out.add<replication::CleanerSettings>("Compaction and merging");
     out.add<cache::CacheSettings>("Cache");
     out.add<archive::ArchiveSettings>("Archive");
     out.add<env::s3::S3Settings>("Archive in S3");
@@ -40,6 +41,7 @@ Result<AllSettings> read_all_settings(SettingMap raw) {
   all.service = TRY(read_settings<cluster::ServiceSettings>(raw));
   all.group = TRY(read_settings<groups::GroupSettings>(raw));
   all.log = TRY(read_settings<LogSettings>(raw));
+  all.cleaner = TRY(read_settings<replication::CleanerSettings>(raw));
   all.cache = TRY(read_settings<cache::CacheSettings>(raw));
   all.archive = TRY(read_settings<archive::ArchiveSettings>(raw));
   all.s3 = TRY(read_settings<env::s3::S3Settings>(raw));

@@ -9,6 +9,7 @@
 #include "broker/groups/settings.h"
 #include "broker/log/topic_settings.h"
 #include "broker/prefetch/settings.h"
+#include "broker/replication/cleaner_settings.h"
 
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ struct AllSettings {
   cluster::ServiceSettings service;
   groups::GroupSettings group;
   LogSettings log;
+  replication::CleanerSettings cleaner;
   cache::CacheSettings cache;
   archive::ArchiveSettings archive;
   env::s3::S3Settings s3;

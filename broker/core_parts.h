@@ -61,6 +61,8 @@ class CoreParts {
   archive::ArchiveSource source_;
   cache::BlockCache cache_;
   replication::ArchiverMetrics archiver_metrics_;
+  replication::CompactorMetrics compactor_metrics_;
+  replication::Compactor::Context compactor_context_;
   replication::Archiver::Context archiver_context_;
   replication::PartitionContext partition_context_;
   replication::PartitionTable partitions_;

@@ -11,6 +11,7 @@
 #include "broker/log/chain.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,12 +54,14 @@ struct ChainRecord {
   Offset log_start{0};            // shards that end at or before it are gone, their objects too or soon
   std::string manifest;           // key of the newest manifest; empty: all shards stand here
   std::vector<ChainShard> shards;
+  std::optional<Generation> generation;  // highest ever given to a rewritten shard, whether it came to be or not
   static constexpr auto fields = [](auto& m, auto&& field) {
     field("version", m.version);
     field("leader_epoch", m.leader_epoch);
     field("log_start", m.log_start);
     field("manifest", m.manifest);
     field("shards", m.shards);
+    field("generation", m.generation);
   };
   friend bool operator==(const ChainRecord&, const ChainRecord&) = default;
 };

@@ -14,6 +14,7 @@
 #include "broker/log/footer.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,15 @@ struct PartitionState {
   Offset high_watermark{0};
   Offset archived_end{0};  // every record before it is in the archive
   std::vector<EpochStart> epochs;
+  std::optional<Offset> compacted_end;   // every record before it has been through a pass of compaction
+  std::optional<Generation> generation;  // highest given to a rewritten shard
   static constexpr auto fields = [](auto& m, auto&& field) {
     field("log_start", m.log_start);
     field("high_watermark", m.high_watermark);
     field("archived_end", m.archived_end);
     field("epochs", m.epochs);
+    field("compacted_end", m.compacted_end);
+    field("generation", m.generation);
   };
   friend bool operator==(const PartitionState&, const PartitionState&) = default;
 };

@@ -82,6 +82,8 @@ void Chain::append(ShardDescriptor shard) {
 
 Result<void> Chain::replace(ShardDescriptor shard) {
   auto first = std::find_if(shards_.begin(), shards_.end(), [&](const auto& s) { return s.base == shard.base; });
+  // What it was made from may have lost its first shards to retention.
+  if (first == shards_.end() && !empty() && shard.base < start()) first = shards_.begin();
   auto last = first;
   while (last != shards_.end() && last->end < shard.end) ++last;
   if (last == shards_.end() || last->end != shard.end || shard.end == shard.base) {

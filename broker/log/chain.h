@@ -108,7 +108,8 @@ class Chain {
 
   // Adds a shard that begins at the end; the last one must not be open. CHECKs the invariant.
   void append(ShardDescriptor shard);
-  // Swaps the shards that cover exactly [shard.base, shard.end) for one of a higher generation. Fails Conflict.
+  // Swaps the shards that cover exactly [shard.base, shard.end) for one of a higher generation; those at its beginning
+  // may be gone from the front of the chain already. Fails Conflict.
   Result<void> replace(ShardDescriptor shard);
   // Removes whole shards that end at or before `offset`; never the last one. Returns them.
   std::vector<ShardDescriptor> drop_front(Offset offset);

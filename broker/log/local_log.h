@@ -148,6 +148,19 @@ class LocalLog {
   Task<Result<std::vector<ShardDescriptor>>> set_log_start(Offset offset);
   void note_read(ShardId shard, Bytes bytes, WallTime now);  // for the access summary
 
+  // --- rewriting ---
+  const env::Path& segments_directory() const;  // of all partitions
+  // A generation that no shard of this partition has had, nor will have from here.
+  Generation next_generation() const;
+  // Puts `next`, a shard of a higher generation, in the place of the shards that it covers exactly: in the catalog, all
+  // or none, then here. Its segment is there if it is local, its object if it is archived. Returns the shards that are
+  // no more; their segments are deleted, or go at the next start, their objects are the caller's. Reads that began
+  // before go on in the old segment or begin again. Conflict when the chain has no such run of sealed shards.
+  Task<Result<std::vector<ShardDescriptor>>> replace_shards(ShardDescriptor next, Buffer footer);
+  // Everything before it has been through a pass of compaction. Never moves back.
+  Offset compacted_end() const;
+  Task<Result<void>> set_compacted_end(Offset end);
+
   Offset high_watermark_at_open() const;   // as checkpointed
   void set_high_watermark(Offset offset);  // kept by the next checkpoint
 

@@ -83,6 +83,8 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<Result<void>> drop_local(ShardId shard);
   Task<Result<void>> mark_archived(ShardId shard);
   Task<Result<void>> adopt_archived(std::vector<ShardDescriptor> shards);
+  Task<Result<std::vector<ShardDescriptor>>> replace_shards(ShardDescriptor next, Buffer footer);
+  Task<Result<void>> set_compacted_end(Offset offset);
   Task<Result<void>> change_shard(ShardDescriptor shard, env::Durability durability);
   void release_wal(Lsn lsn);
   void spawn_checkpoint();
@@ -137,6 +139,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Lsn acked_lsn{0}, released_lsn{0};
   std::optional<Error> wal_error, write_error;
   std::int64_t write_failures = 0;
+  std::int64_t rewrites = 0;  // shards that took the place of others; a read that sees it change begins again
   bool writing = false;
   bool turn_taken = false;
   bool checkpoint_spawned = false;

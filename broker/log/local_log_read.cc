@@ -35,15 +35,20 @@ std::optional<LogRead> LocalLog::Impl::try_read(Offset from, Offset limit, Bytes
 }
 
 Task<Result<LogRead>> LocalLog::Impl::read(Offset from, Offset limit, Bytes size_max, bool at_least_one) {
-  if (auto ready = try_read(from, limit, size_max, at_least_one)) co_return *std::move(ready);
-  const auto* shard = chain.find(from);
-  if (from < state.log_start || !shard || !shard->local) {
-    co_return fail(ErrorCode::kOffsetOutOfRange, partition.text() + ": " + std::to_string(from.value()) +
-                                                     " is not in [" + std::to_string(local_start().value()) + ", " +
-                                                     std::to_string(end.value()) + "]");
+  while (true) {
+    if (auto ready = try_read(from, limit, size_max, at_least_one)) co_return *std::move(ready);
+    const auto* shard = chain.find(from);
+    if (from < state.log_start || !shard || !shard->local) {
+      co_return fail(ErrorCode::kOffsetOutOfRange, partition.text() + ": " + std::to_string(from.value()) +
+                                                       " is not in [" + std::to_string(local_start().value()) + ", " +
+                                                       std::to_string(end.value()) + "]");
+    }
+    context.metrics.file_reads.add();
+    auto rewrites_before = rewrites;
+    auto read = co_await read_file(*shard, from, limit, size_max, at_least_one);
+    // The shard may have been rewritten while we waited: then its bytes are in another one now.
+    if (read || rewrites == rewrites_before) co_return read;
   }
-  context.metrics.file_reads.add();
-  co_return co_await read_file(*shard, from, limit, size_max, at_least_one);
 }
 
 Task<Result<LogRead>> LocalLog::Impl::read_file(ShardDescriptor shard, Offset from, Offset limit, Bytes size_max,
@@ -98,10 +103,20 @@ Task<Result<std::shared_ptr<const Footer>>> LocalLog::Impl::footer_of(ShardId sh
 Task<Result<std::optional<TimestampedOffset>>> LocalLog::Impl::find_by_time(std::int64_t timestamp, Offset limit) {
   auto from = local_start();
   auto shards = chain.shards();  // a copy: the chain may change while we read
-  for (const auto& shard : shards) {
+  for (std::size_t i = 0; i < shards.size();) {
+    auto shard = shards[i++];
     if (shard.end <= from || shard.base >= limit || shard.max_timestamp < timestamp) continue;
-    auto found = CO_TRY(co_await find_by_time_in(shard, timestamp, limit));
-    if (found) co_return found;
+    auto rewrites_before = rewrites;
+    auto found = co_await find_by_time_in(shard, timestamp, limit);
+    if (!found && rewrites != rewrites_before) {
+      // What we looked into has been rewritten: go on in what has taken its place.
+      shards = chain.shards();
+      i = static_cast<std::size_t>(
+          std::count_if(shards.begin(), shards.end(), [&](const auto& each) { return each.end <= shard.base; }));
+      continue;
+    }
+    if (!found) co_return fail(std::move(found).error());
+    if (*found) co_return *found;
   }
   co_return std::nullopt;
 }
@@ -145,8 +160,11 @@ Task<Result<TimestampedOffset>> LocalLog::max_timestamp(Offset limit) {
   });
   for (const auto& shard : shards) {
     if (!shard.local || shard.max_timestamp < 0 || shard.base >= limit) continue;
-    auto found = CO_TRY(co_await self->find_by_time_in(shard, shard.max_timestamp, limit));
-    if (found) co_return *found;
+    auto rewrites_before = self->rewrites;
+    auto found = co_await self->find_by_time_in(shard, shard.max_timestamp, limit);
+    if (!found && self->rewrites != rewrites_before) co_return co_await max_timestamp(limit);
+    if (!found) co_return fail(std::move(found).error());
+    if (*found) co_return **found;
   }
   co_return TimestampedOffset{};
 }

@@ -1,6 +1,7 @@
 // The life of shards: checkpoint, seal, archive, drop.
 #include "broker/base/log.h"
 #include "broker/log/local_log_impl.h"
+#include "broker/log/segment_content.h"
 #include "broker/log/shard_cutter.h"
 
 #include <algorithm>
@@ -12,49 +13,6 @@ constexpr Duration kCheckpointAge = 30s;  // the longest that appended bytes wai
 constexpr Duration kIdleFileAge = 60s;
 constexpr Duration kWalAnswerMax = 5s;  // how long closing waits for the write-ahead log
 constexpr Bytes kCopySize = 4_MiB;
-
-// A sealed shard's file, as the archive is to have it. Each block is checked against the footer as it is read; the
-// checksums were taken from the bytes as they were appended, so damage on the disk does not reach the archive.
-class SegmentContent final : public env::ObjectContent {
- public:
-  SegmentContent(env::FilePtr file, std::shared_ptr<const Footer> footer)
-      : file_(std::move(file)), footer_(std::move(footer)), encoded_(footer_->encode()) {}
-
-  Bytes size() const override { return footer_->size + static_cast<Bytes>(encoded_.size()); }
-
-  Task<Result<Buffer>> read(Bytes from, Bytes wanted) override {
-    CHECK(from >= 0 && wanted >= 0 && from + wanted <= size());
-    Slices out;
-    auto data_end = std::min(from + wanted, footer_->size);
-    if (from < data_end) out.push_back(CO_TRY(co_await read_data(from, data_end)));
-    if (from + wanted > footer_->size) {
-      auto begin = std::max<Bytes>(from - footer_->size, 0);
-      out.push_back(encoded_.slice(static_cast<std::size_t>(begin),
-                                   static_cast<std::size_t>(from + wanted - footer_->size - begin)));
-    }
-    co_return flatten(out);
-  }
-
- private:
-  Task<Result<Buffer>> read_data(Bytes from, Bytes end) {
-    auto first = from / kBlockSize * kBlockSize;
-    auto last = std::min((end + kBlockSize - 1) / kBlockSize * kBlockSize, footer_->size);
-    auto bytes = CO_TRY(co_await file_->read_at(first, last - first));
-    if (static_cast<Bytes>(bytes.size()) != last - first) {
-      co_return fail(ErrorCode::kCorruptBlock, footer_->shard.text() + ": the segment is cut off");
-    }
-    for (auto at = first; at < last; at += kBlockSize) {
-      auto block =
-          bytes.slice(static_cast<std::size_t>(at - first), static_cast<std::size_t>(std::min(kBlockSize, last - at)));
-      CO_TRY(verify_block(*footer_, static_cast<std::uint32_t>(at / kBlockSize), block));
-    }
-    co_return bytes.slice(static_cast<std::size_t>(from - first), static_cast<std::size_t>(end - from));
-  }
-
-  env::FilePtr file_;
-  std::shared_ptr<const Footer> footer_;
-  Buffer encoded_;
-};
 
 }  // namespace
 

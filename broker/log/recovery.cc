@@ -78,6 +78,8 @@ Task<Result<void>> Replay::truncate(ShardId shard, Bytes position) {
   for (const auto& name : *names) {
     auto segment = parse_segment_name(name);
     if (!segment || segment->base <= shard.base) continue;
+    // Only sealed shards are rewritten, and what is sealed is never truncated: this one came after the truncation.
+    if (segment->generation > Generation(0)) continue;
     CO_TRY(co_await env_.files.remove(directory + "/" + name));
     touched_.erase({shard.partition, segment->base, segment->generation});
   }

@@ -1,4 +1,5 @@
-// shard_cutter.h: when the open shard ends. Pure; only the leader asks, the answer travels with the data.
+// shard_cutter.h: when the open shard ends, and which small neighbours become one. Pure; only the leader asks, the
+// answer travels with the data.
 #pragma once
 
 #include "broker/base/bytes.h"
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace forelog::log {
 
@@ -33,5 +35,13 @@ std::optional<CutReason> cut_before(const ShardDescriptor& open, const Incoming&
 
 // Whether age alone ends `open`, with nothing to append.
 bool cut_by_age(const ShardDescriptor& open, const TopicSettings& settings, WallTime now);
+
+// The oldest run of at least `count_min` neighbours that is worth making one shard; empty when there is none. They are
+// sealed, at the same place (in the archive if the topic uses one, else here), together within segment.bytes, and span
+// no more time than retention can bear: a shard goes only as a whole. The largest is at most half of all, so that no
+// byte is written more often than the logarithm of the shard's size. Topics that are compacted have their shards merged
+// by that.
+std::vector<ShardDescriptor> merge_run(const Chain& chain, const TopicSettings& settings, Offset log_start,
+                                       std::size_t count_min);
 
 }  // namespace forelog::log

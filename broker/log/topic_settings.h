@@ -123,7 +123,9 @@ struct TopicSettings {
     field("flush.ms", s.flush_interval, Scope::topic, Range<Duration>{0ms, Duration::max()},
           Synonym{"log.flush.interval.ms"}, "With durability=page-cache, how long records may stay unsynced.");
     field("file.delete.delay.ms", s.file_delete_delay, Scope::topic, Range<Duration>{0ms, Duration::max()},
-          Synonym{"log.segment.delete.delay.ms"}, "Known for Kafka's sake: files go when their last reader does.");
+          Synonym{"log.segment.delete.delay.ms"},
+          "How long an archived object that a rewrite has replaced stays for readers that began before; files go when "
+          "their last reader does.");
     field("preallocate", s.preallocate, Scope::topic, Synonym{"log.preallocate"},
           "Known for Kafka's sake: segments are not preallocated.");
     field("segment.index.bytes", s.segment_index_bytes, Scope::topic, Range<std::int32_t>{4, INT32_MAX},

@@ -3,6 +3,7 @@
 #include "broker/archive/shard_object.h"
 #include "broker/base/log.h"
 #include "broker/replication/retention.h"
+#include "broker/replication/small_content.h"
 
 #include <algorithm>
 #include <utility>
@@ -15,18 +16,6 @@ constexpr std::size_t kRecordSizeMax = kZnodeSizeMax - 4_KiB;
 constexpr std::size_t kGarbageMax = 10000;  // more is left to the search for orphans
 constexpr std::size_t kListPage = 1000;
 constexpr Bytes kManifestSizeMax = 16_MiB;
-
-class SmallContent final : public env::ObjectContent {
- public:
-  explicit SmallContent(Buffer bytes) : bytes_(std::move(bytes)) {}
-  Bytes size() const override { return static_cast<Bytes>(bytes_.size()); }
-  Task<Result<Buffer>> read(Bytes from, Bytes size) override {
-    co_return bytes_.slice(static_cast<std::size_t>(from), static_cast<std::size_t>(size));
-  }
-
- private:
-  Buffer bytes_;
-};
 
 Task<Result<archive::Manifest>> read_manifest(env::ObjectStore& store, PartitionKey partition, std::string key,
                                               Deadline deadline) {
@@ -48,13 +37,14 @@ ArchiverMetrics::ArchiverMetrics(MetricsRegistry& r)
       failures(r, "forelog_archiver_failures_total", "Passes over a partition that ended early."),
       waiting_shards(r, "forelog_archiver_waiting_shards", "Sealed shards that are not archived yet.") {}
 
-Archiver::Archiver(Context& context, log::LocalLog& log, archive::ArchivedLog& archived)
+Archiver::Archiver(Context& context, log::LocalLog& log, archive::ArchivedLog& archived, const ProducerTable* producers)
     : context_(context),
       log_(log),
       archived_(archived),
       partition_(log.partition()),
       changed_(context.env.clock),
       tasks_(context.env.cores) {
+  if (context.compactor != nullptr) compactor_ = std::make_unique<Compactor>(*context.compactor, log, *this, producers);
   publish();
 }
 
@@ -101,13 +91,18 @@ Task<void> Archiver::loop() {
 }
 
 Task<Result<void>> Archiver::pass() {
-  if (context_.env.archive == nullptr) co_return co_await apply_retention();
+  if (context_.env.archive == nullptr) {
+    CO_TRY(co_await apply_retention());
+    if (compactor_) co_await compactor_->pass(stopping_);
+    co_return Result<void>{};
+  }
   CO_TRY(co_await load_chain());
   // An archive that does not answer delays archiving, not retention.
   auto archived = co_await archive_sealed();
   CO_TRY(co_await apply_retention());
   CO_TRY(std::move(archived));
   if (!orphans_collected_ && record_version_ >= 0) CO_TRY(co_await collect_orphans());
+  if (compactor_) co_await compactor_->pass(stopping_);
   co_return co_await remove_objects();
 }
 
@@ -141,6 +136,7 @@ Task<Result<void>> Archiver::load_chain() {
     const auto* here = log_.chain().find(ShardId{partition_, shard.base, shard.generation});
     if (here != nullptr && !here->archived)
       CO_TRY(co_await log_.mark_archived({partition_, shard.base, shard.generation}));
+    if (here == nullptr && shard.base >= log_.chain().start()) CO_TRY(co_await adopt_rewritten(shard));
   }
   CO_TRY(co_await log_.adopt_archived(shards));
   loaded_ = true;
@@ -234,7 +230,8 @@ Task<Result<void>> Archiver::spill_if_full() {
 // --- archiving -------------------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::archive_sealed() {
-  if (!log_.settings().remote_storage) co_return Result<void>{};
+  // A compacted topic is rewritten again and again; in Kafka too it stays on the brokers' disks (KIP-405).
+  if (!log_.settings().remote_storage || log_.settings().compacts()) co_return Result<void>{};
   auto waiting = log_.sealed();
   count_waiting(waiting.size());
   for (auto& shard : waiting) {
@@ -388,6 +385,10 @@ Task<Result<void>> Archiver::trim_chain(Offset log_start) {
 // --- what is left over -----------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::remove_objects() {
+  auto now = context_.env.clock.now();
+  auto due = std::partition(retired_.begin(), retired_.end(), [&](const auto& entry) { return entry.first > now; });
+  for (auto at = due; at != retired_.end(); ++at) garbage_.push_back(std::move(at->second));
+  retired_.erase(due, retired_.end());
   while (!garbage_.empty() && !stopping_) {
     CO_TRY(co_await context_.env.archive->remove(garbage_.back(), request_deadline()));
     garbage_.pop_back();
@@ -409,6 +410,8 @@ Task<Result<void>> Archiver::collect_orphans() {
     after = page.back().key;
   }
   if (!orphans.empty()) {
+    // From here on an older leader that is still at work cannot name what it has put.
+    if (record_.leader_epoch != epoch_) CO_TRY(co_await write_chain(record_));
     // Still the leader that wrote the chain? Another one's objects are not ours to judge.
     auto znode = CO_TRY(co_await context_.env.metadata.get(cluster::chain_path(partition_)));
     if (znode.version != record_version_) {

@@ -17,10 +17,12 @@
 #include "broker/env/event.h"
 #include "broker/env/task_group.h"
 #include "broker/log/local_log.h"
+#include "broker/replication/compactor.h"
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace forelog::replication {
@@ -31,7 +33,7 @@ struct ArchiverMetrics {
   Gauge waiting_shards;  // sealed, not archived yet
 };
 
-class Archiver {
+class Archiver final : public Compactor::Archive {
  public:
   // What one core's archivers share.
   struct Context {
@@ -42,12 +44,14 @@ class Archiver {
     archive::ArchiveSettings settings;
     // Told when offsets of a partition have left the local disk; may be empty.
     std::function<void(const PartitionKey&, Offset from, Offset to)> on_local_drop = {};
-    Duration pass_interval = 5s;  // retention is looked at this often, at least
+    Duration pass_interval = 5s;              // retention is looked at this often, at least
+    Compactor::Context* compactor = nullptr;  // null: shards are not rewritten
   };
 
-  // `log` and `archived` outlive this. `archived` is filled from the catalog's copy of the chain at once.
-  Archiver(Context& context, log::LocalLog& log, archive::ArchivedLog& archived);
-  ~Archiver();
+  // `log`, `archived` and `producers` outlive this. `archived` is filled from the catalog's copy of the chain at once.
+  Archiver(Context& context, log::LocalLog& log, archive::ArchivedLog& archived,
+           const ProducerTable* producers = nullptr);
+  ~Archiver() override;
 
   void start(Epoch leader_epoch);
   Task<void> stop();  // no longer than one request to the archive or the metadata store
@@ -70,6 +74,12 @@ class Archiver {
   Task<Result<void>> create_parents();
   Task<Result<void>> spill_if_full();
   Task<Result<void>> remove_objects();
+  Task<Result<Generation>> reserve_generation() override;
+  Task<Result<void>> replace(log::ShardDescriptor next, log::SegmentContent& content) override;
+  Task<Result<void>> adopt_rewritten(const log::ShardDescriptor& shard);
+  Task<Result<void>> put_pages(std::size_t first_changed, cluster::ChainRecord& record,
+                               std::vector<archive::Manifest>& pages, std::vector<std::string>& keys);
+  void retire(const log::ShardDescriptor& shard);
   Task<Result<void>> collect_orphans();
   bool is_orphan(const std::string& key) const;
   void publish();
@@ -92,6 +102,8 @@ class Archiver {
   std::vector<archive::Manifest> pages_;  // oldest first; `page_keys_` beside it
   std::vector<std::string> page_keys_;
   std::vector<std::string> garbage_;  // keys of objects that no chain names any more
+  // The same, of shards that were rewritten: readers that began before may still want them until then.
+  std::vector<std::pair<Instant, std::string>> retired_;
   bool orphans_collected_ = false;
   std::size_t waiting_ = 0;  // as counted in the metrics
 
@@ -99,6 +111,7 @@ class Archiver {
   bool woken_ = false;
   Event changed_;
   TaskGroup tasks_;
+  std::unique_ptr<Compactor> compactor_;
 };
 
 // Deletes all that the archive and the metadata store have of a partition whose topic is gone. Repeatable.

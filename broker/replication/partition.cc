@@ -81,7 +81,7 @@ Task<Result<std::shared_ptr<Partition>>> Partition::open(PartitionContext& conte
                                                 "; restore the newer metadata, or remove the partition's directory");
   }
   if (log.latest_epoch() < leader_epoch) log.begin_epoch(leader_epoch);
-  self->archiver_ = std::make_unique<Archiver>(context.archiver, log, self->archived_);
+  self->archiver_ = std::make_unique<Archiver>(context.archiver, log, self->archived_, &self->producers_);
   self->archiver_->start(leader_epoch);
   self->advance_high_watermark();
   self->tasks_.spawn(follow_durable(*self));

@@ -82,6 +82,12 @@ void ProducerTable::add(log::BatchView batch) {
                                         batch.last_offset_delta(), batch.max_timestamp()};
 }
 
+bool ProducerTable::is_newest(log::BatchView batch) const {
+  auto at = producers_.find(batch.producer_id());
+  if (at == producers_.end() || at->second.count == 0) return false;
+  return at->second.batches[at->second.count - 1u].last_offset == batch.last_offset();
+}
+
 void ProducerTable::expire(Duration idle) {
   std::erase_if(producers_, [&](const auto& entry) {
     std::int64_t waited = 0;

@@ -34,6 +34,9 @@ class ProducerTable {
   // `batch` was appended, with its final offset; also when the log is read again.
   void add(log::BatchView batch);
 
+  // Whether `batch` is the newest that its producer has in the log.
+  bool is_newest(log::BatchView batch) const;
+
   // Forgets producers whose last batch came more than `idle` ago, by the newest timestamp in the log then and now.
   // By the records' clock, not ours, so that replicas agree.
   void expire(Duration idle);

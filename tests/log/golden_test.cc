@@ -91,7 +91,8 @@ std::string text_of(const env::LocalStore::Entries& entries) {
 }
 
 TEST(Golden, ACatalogOfVersion1) {
-  PartitionState state{Offset(100), Offset(105), Offset(104), {{Epoch(3), Offset(100)}, {Epoch(5), Offset(104)}}};
+  PartitionState state{Offset(100), Offset(105), Offset(104), {{Epoch(3), Offset(100)}, {Epoch(5), Offset(104)}},
+                       {},          {}};
   ShardDescriptor sealed;
   sealed.base = Offset(100);
   sealed.end = Offset(104);

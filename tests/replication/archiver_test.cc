@@ -1,10 +1,6 @@
 #include "broker/replication/archiver.h"
 
-#include "broker/archive/archive_source.h"
-#include "broker/archive/shard_object.h"
-#include "broker/log/batch_builder.h"
-#include "broker/log/recovery.h"
-#include "tests/support/run_task.h"
+#include "tests/replication/life.h"
 
 #include <algorithm>
 
@@ -13,17 +9,8 @@
 namespace forelog::replication {
 namespace {
 
-using test::run;
-
-const PartitionKey kPartition{TopicId{{9}}, PartitionId{3}};
-
-std::string value_of(std::int64_t offset) { return std::string(700, static_cast<char>('a' + offset % 26)); }
-
-Buffer batch(std::int64_t timestamp, std::int64_t offset) {
-  log::BatchBuilder builder;
-  builder.add(timestamp, std::nullopt, value_of(offset));
-  return std::move(builder).build();
-}
+using forelog::test::run;
+using namespace test;
 
 log::TopicSettings archived_topic() {
   log::TopicSettings settings;
@@ -32,78 +19,6 @@ log::TopicSettings archived_topic() {
   settings.segment_bytes = 1_MiB;
   return settings;
 }
-
-// What a broker has in memory: gone after a crash.
-struct Life {
-  Life(env::Env& e, log::TopicSettings topic_settings)
-      : env(e),
-        topic(std::move(topic_settings)),
-        wal(env, {.directory = "wal"}, registry),
-        catalog(env.local),
-        tails(16_MiB),
-        log_metrics(registry),
-        context{env, wal, catalog, tails, log_metrics, "data"},
-        footers({env.cores, env.clock, env.random, *env.archive, catalog, registry}, "forelog", 1_MiB, 2s, 200ms),
-        source({env.cores, env.clock, env.random, *env.archive, footers, registry}, {}),
-        cache({env.cores, env.clock, source, registry}, {}, 16_MiB),
-        archiver_metrics(registry),
-        archiver_context{env, &footers, &cache, archiver_metrics, {.retry_backoff_max = 2s}},
-        archived(kPartition, cache, footers, env.clock) {}
-
-  Task<void> open(Epoch epoch) {
-    auto replayed = co_await log::replay_wal(env, "wal", "data");
-    CHECK(replayed.has_value());
-    auto started = co_await wal.start(replayed->next);
-    CHECK(started.has_value());
-    auto opened = co_await log::LocalLog::open(context, kPartition, topic, nullptr);
-    CHECK(opened.has_value());
-    log = *std::move(opened);
-    archiver.emplace(archiver_context, *log, archived);
-    archiver->start(epoch);
-  }
-  Task<void> close() {
-    co_await archiver->stop();
-    archiver.reset();
-    co_await cache.stop();
-    co_await source.stop();
-    co_await footers.stop();
-    (void)co_await log->close();
-    co_await wal.stop(env.clock.now() + 1s);
-  }
-  // Shards of two records each.
-  Task<void> produce(int shards) {
-    for (int i = 0; i < shards; ++i) {
-      for (int j = 0; j < 2; ++j) {
-        auto offset = log->end().value();
-        auto timestamp = to_ms(env.clock.wall());
-        CHECK(log->append(batch(timestamp, offset), Epoch(1), env.clock.wall()).has_value());
-      }
-      log->cut(env.clock.wall());
-    }
-    auto durable = co_await log->wait_durable(log->end(), env.clock.now() + 60s);
-    CHECK(durable.has_value());
-    auto sealed = co_await log->seal_up_to(log->end());
-    CHECK(sealed.has_value());
-    archiver->wake();
-  }
-
-  env::Env& env;
-  log::TopicSettings topic;
-  MetricsRegistry registry;
-  log::Wal wal;
-  log::Catalog catalog;
-  log::TailBudget tails;
-  log::LogMetrics log_metrics;
-  log::LogContext context;
-  archive::FooterCache footers;
-  archive::ArchiveSource source;
-  cache::BlockCache cache;
-  ArchiverMetrics archiver_metrics;
-  Archiver::Context archiver_context;
-  archive::ArchivedLog archived;
-  std::unique_ptr<log::LocalLog> log;
-  std::optional<Archiver> archiver;
-};
 
 Task<void> read_archived(Life& life, Offset from, std::string& values, Deadline deadline) {
   auto landed = std::make_shared<Event>(life.env.clock);
