@@ -318,6 +318,10 @@ Task<bool> Broker::Parts::stop_core(Parts& self, CoreId core) {
 Task<void> Broker::stop() {
   auto& p = *parts_;
   p.ready = false;
+  for (std::size_t i = 0; i < p.cores.size(); ++i) {
+    if (!p.cores[i]) continue;
+    p.env.cores.post(CoreId(static_cast<std::int32_t>(i)), [&core = *p.cores[i]] { core.stop_archive(); });
+  }
   if (p.http) co_await p.http->stop();
   p.hint_router.stop();
   if (p.hint_service) p.hint_service->stop();

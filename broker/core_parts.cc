@@ -24,12 +24,19 @@ prefetch::PrefetchSettings prefetch_share(prefetch::PrefetchSettings out, const 
   return out;
 }
 
+env::Env with_archive(env::Env env, env::ObjectStore& archive) {
+  if (env.archive != nullptr) env.archive = &archive;
+  return env;
+}
+
 }  // namespace
 
 CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
     : shared_(shared),
       core_(core),
       metrics_(metrics),
+      archive_(shared.services.env.cores, shared.archive, metrics),
+      env_(with_archive(shared.services.env, archive_)),
       tail_budget_(share(shared.settings.log.tail_memory, shared.services)),
       log_metrics_(metrics),
       log_context_{shared.services.env,
@@ -39,31 +46,31 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
                    log_metrics_,
                    shared.settings.broker.log_dirs.front() + "/segments",
                    shared.settings.log.checkpoint_bytes},
-      footers_({shared.services.env.cores, shared.services.env.clock, shared.services.env.random, shared.archive,
+      footers_({shared.services.env.cores, shared.services.env.clock, shared.services.env.random, archive_,
                 shared.catalog, metrics},
                shared.settings.archive.prefix, share(shared.settings.archive.index_memory, shared.services),
                shared.settings.cache.load_timeout, shared.settings.cache.failure_memory),
-      source_({shared.services.env.cores, shared.services.env.clock, shared.services.env.random, shared.archive,
-               footers_, metrics},
+      source_({shared.services.env.cores, shared.services.env.clock, shared.services.env.random, archive_, footers_,
+               metrics},
               shared.settings.archive),
       cache_({shared.services.env.cores, shared.services.env.clock, source_, metrics, shared.disk_tier},
              shared.settings.cache,
              std::max<Bytes>(share(shared.settings.cache.memory, shared.services), 2 * kBlockSize)),
       archiver_metrics_(metrics),
       compactor_metrics_(metrics),
-      compactor_context_{.env = shared.services.env,
+      compactor_context_{.env = env_,
                          .metrics = compactor_metrics_,
                          .settings = shared.settings.cleaner,
                          .dedupe_memory = share(shared.settings.cleaner.dedupe_memory, shared.services),
                          .footers = shared.services.env.archive != nullptr ? &footers_ : nullptr,
                          .archive_prefix = shared.settings.archive.prefix},
-      archiver_context_{.env = shared.services.env,
+      archiver_context_{.env = env_,
                         .footers = shared.services.env.archive != nullptr ? &footers_ : nullptr,
                         .cache = shared.services.env.archive != nullptr ? &cache_ : nullptr,
                         .metrics = archiver_metrics_,
                         .settings = shared.settings.archive,
                         .compactor = &compactor_context_},
-      partition_context_{.env = shared.services.env,
+      partition_context_{.env = env_,
                          .self = shared.services.self,
                          .log = log_context_,
                          .cache = cache_,

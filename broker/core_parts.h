@@ -9,6 +9,7 @@
 #include "broker/api/producer_ids.h"
 #include "broker/api/read_metrics.h"
 #include "broker/archive/archive_source.h"
+#include "broker/archive/bounded_store.h"
 #include "broker/cache/block_cache.h"
 #include "broker/env/task_group.h"
 #include "broker/group_event_router.h"
@@ -42,18 +43,24 @@ class CoreParts {
   prefetch::Prefetcher& prefetcher() { return prefetcher_; }
 
   Task<void> start();
+  // Nobody waits for the archive longer than a moment from here on.
+  void stop_archive() { archive_.stop(kArchiveStopMax); }
   // Answers all members that wait for a rebalance, however long they would, and lets groups go. Before the server waits
   // for its requests.
   Task<void> stop_groups();
   Task<void> stop();
 
  private:
+  static constexpr Duration kArchiveStopMax = 1s;
+
   void follow(const cluster::ClusterViewPtr& view);
   void follow_settings(const cluster::ClusterView& view);
 
   Shared shared_;
   CoreId core_;
   MetricsRegistry& metrics_;
+  archive::BoundedStore archive_;
+  env::Env env_;  // the broker's, with `archive_` for an archive
   log::TailBudget tail_budget_;
   log::LogMetrics log_metrics_;
   log::LogContext log_context_;

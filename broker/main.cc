@@ -91,6 +91,7 @@ int run(const std::vector<std::string>& arguments) {
   std::signal(SIGXFSZ, SIG_IGN);
   if (auto started = real.start(); !started) return fail_with(started.error());
 
+  auto archive_url = settings->broker.archive_url;
   Broker broker(real.env(), *std::move(settings));
   auto started = real.run(broker.start());
   int status = 0;
@@ -102,7 +103,7 @@ int run(const std::vector<std::string>& arguments) {
     status = fail_with(started.error());
   }
   real.run(broker.stop());
-  real.stop();
+  if (!real.stop()) log_line(warn, "archive_hangs", {{"archive", archive_url}});
   if (status == 0) log_line(info, "stopped");
   return status;
 }

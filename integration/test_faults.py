@@ -1,4 +1,5 @@
 """What an operator meets: a stop while clients wait, a full disk, rotten archive objects, settings that cannot be."""
+import contextlib
 import os
 import subprocess
 import threading
@@ -38,6 +39,58 @@ def test_a_stop_waits_neither_for_long_polls_nor_for_rebalances(new_broker):
     broker.stop()
     assert time.monotonic() - began < 8
     waiting.join()
+
+
+def test_a_stop_does_not_wait_for_an_archive_that_does_not_answer(new_broker):
+    broker = new_broker()
+    content = settled(broker, "cold", 4000)
+    broker.stop()
+    broker.start(**{"archive.first.byte.delay.ms": 60_000})
+    create(broker, "sealed", 1, segment_bytes=1 << 20, local_retention_ms=1)
+    more = [os.urandom(1000) for _ in range(4000)]
+    produce(broker, "sealed", more, partition=0, **{"linger.ms": 5})
+    reader = consumer(broker, "waits", **{"fetch.wait.max.ms": 60_000, "socket.timeout.ms": 90_000})
+    reader.assign([confluent_kafka.TopicPartition("cold", 0, 0)])
+    assert reader.poll(1) is None
+    wait_until(lambda: broker.metric("forelog_archiver_waiting_shards") > 0, 20, "a shard to wait for its upload")
+
+    def look_up_by_time():  # waits in the broker itself
+        with contextlib.suppress(confluent_kafka.KafkaException):
+            reader.offsets_for_times([confluent_kafka.TopicPartition("cold", 0, 1)], 20)
+
+    threading.Thread(target=look_up_by_time, daemon=True).start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    broker.stop()
+    assert time.monotonic() - began < 3
+    broker.start(**{"archive.first.byte.delay.ms": 0})
+    wait_until(lambda: all(r["location"] == "archive" for r in shards(broker, "sealed") if r["state"] != "open"), 60, "archiving to go on")
+    assert [m.value() for m in consume(broker, "sealed", len(more), seconds=60)] == more
+    assert [m.value() for m in consume(broker, "cold", len(content), seconds=60)] == content
+
+
+def test_an_archive_that_hangs_in_the_system_hangs_nobody_else(new_broker):
+    # A pipe that nobody writes to: opening it never returns, as with a network file system whose server is gone.
+    broker = new_broker(**{"cache.load.timeout.ms": 1000})
+    content = settled(broker, "cold", 6000)
+    row = shards(broker, "cold")[2]
+    path = next(os.path.join(d, f) for d, _, files in os.walk(broker.archive) for f in files if f.startswith(f"{row['base']:020d}."))
+    broker.stop()
+    os.rename(path, path + ".kept")
+    os.mkfifo(path)
+    broker.start()
+    assert unreadable(broker, "cold", row["base"] + 5, seconds=4)
+    # What comes before it, and the tail, are there as ever.
+    assert [m.value() for m in consume(broker, "cold", row["base"], seconds=30)] == content[: row["base"]]
+    create(broker, "tail", 1, remote_storage_enable="false")
+    produce(broker, "tail", [b"new"], partition=0)
+    assert [m.value() for m in consume(broker, "tail", 1)] == [b"new"]
+    began = time.monotonic()
+    broker.stop()
+    assert time.monotonic() - began < 4
+    os.rename(path + ".kept", path)
+    broker.start()
+    assert [m.value() for m in consume(broker, "cold", len(content), seconds=60)] == content
 
 
 # --- the archive

@@ -131,7 +131,7 @@ Task<Result<void>> ArchiveSource::load(cache::BlockRange range, cache::LoadPrior
   extent->on_block = nullptr;
   if (!result) {
     ++metrics_.failures;
-    failure_log_.note(range.shard, result.error(), parts_.clock.now());
+    if (result.error().code != ErrorCode::kStopping) failure_log_.note(range.shard, result.error(), parts_.clock.now());
   }
   co_return result;
 }
@@ -145,7 +145,7 @@ Task<Result<void>> ArchiveSource::complete(std::shared_ptr<Extent> extent, cache
     if (!in_time) co_return fail(std::move(error));
     // Rotten bytes in the archive stay rotten; those that rotted on the way come right the second time.
     bool corrupt = error.code == ErrorCode::kCorruptBlock;
-    bool again = corrupt ? !was_corrupt : is_retriable(error.code);
+    bool again = corrupt ? !was_corrupt : is_retriable(error.code) && error.code != ErrorCode::kStopping;
     was_corrupt = was_corrupt || corrupt;
     auto jitter = parts_.random.below(static_cast<std::uint64_t>(pause.count()));
     auto at = parts_.clock.now() + pause / 2 + Duration(static_cast<std::int64_t>(jitter));

@@ -89,7 +89,7 @@ Task<void> FooterCache::run(ShardId shard, std::optional<ObjectShape> shape) {
   } else {
     ++failed_loads_;
     auto now = parts_.clock.now();
-    failure_log_.note(shard, footer.error(), now);
+    if (footer.error().code != ErrorCode::kStopping) failure_log_.note(shard, footer.error(), now);
     if (failures_.size() >= kFailuresSweep) {
       std::erase_if(failures_, [now](const auto& entry) { return entry.second.until <= now; });
     }
@@ -120,7 +120,8 @@ Task<Result<FooterPtr>> FooterCache::read(ShardId shard, std::optional<ObjectSha
       co_return std::make_shared<const log::Footer>(*std::move(footer));
     }
     bool corrupt = footer.error().code == ErrorCode::kCorruptFile;
-    bool again = is_retriable(footer.error().code) || (corrupt && !was_corrupt);
+    bool stopped = footer.error().code == ErrorCode::kStopping;
+    bool again = (is_retriable(footer.error().code) && !stopped) || (corrupt && !was_corrupt);
     was_corrupt = was_corrupt || corrupt;
     auto wait =
         pause / 2 + Duration(static_cast<std::int64_t>(parts_.random.below(static_cast<std::uint64_t>(pause.count()))));

@@ -79,9 +79,11 @@ Task<void> Archiver::loop() {
       while (!stopping_ && !woken_ && clock.now() < next) co_await changed_.wait(next);
       continue;
     }
-    ++context_.metrics.failures;
-    log_line(warn, "archiving_failed",
-             {{"partition", partition_}, {"retry_ms", to_ms(pause)}, {"error", done.error()}});
+    if (done.error().code != ErrorCode::kStopping) {
+      ++context_.metrics.failures;
+      log_line(warn, "archiving_failed",
+               {{"partition", partition_}, {"retry_ms", to_ms(pause)}, {"error", done.error()}});
+    }
     // What is sealed meanwhile does not shorten the pause.
     auto jitter = context_.env.random.below(static_cast<std::uint64_t>(pause.count()));
     auto next = clock.now() + pause / 2 + Duration(static_cast<std::int64_t>(jitter));

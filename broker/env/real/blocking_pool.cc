@@ -6,6 +6,7 @@ namespace forelog::env {
 
 BlockingPool::BlockingPool(int threads) {
   CHECK(threads > 0);
+  working_ = static_cast<std::size_t>(threads);
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
@@ -19,6 +20,17 @@ void BlockingPool::stop() {
   more_.notify_all();
   for (auto& thread : threads_)
     if (thread.joinable()) thread.join();
+}
+
+bool BlockingPool::stop_within(std::chrono::nanoseconds max) {
+  {
+    std::unique_lock lock(mutex_);
+    stopping_ = true;
+    more_.notify_all();
+    if (!ended_.wait_for(lock, max, [this] { return working_ == 0; })) return false;
+  }
+  stop();
+  return true;
 }
 
 void BlockingPool::post(std::move_only_function<void()> call) {
@@ -37,7 +49,7 @@ void BlockingPool::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     more_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (queue_.empty()) return;
+    if (queue_.empty()) break;
     auto call = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
@@ -45,6 +57,7 @@ void BlockingPool::work() {
     call = nullptr;
     lock.lock();
   }
+  if (--working_ == 0) ended_.notify_all();
 }
 
 }  // namespace forelog::env

@@ -3,6 +3,7 @@
 
 #include "broker/env/task.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -27,6 +28,9 @@ class BlockingPool {
 
   // Runs what is queued, then ends. Must happen while the cores, which get the answers, still exist.
   void stop();
+  // The same, but gives up after `max`: false when a call hangs in the system. Its thread cannot be ended; the process
+  // must, without destroying anything.
+  [[nodiscard]] bool stop_within(std::chrono::nanoseconds max);
 
   // Runs `call` on a thread of the pool; the caller resumes on its core with what it returned. `call` owns or outlives
   // all it touches, and does not throw.
@@ -57,6 +61,8 @@ class BlockingPool {
   std::condition_variable more_;
   std::deque<std::move_only_function<void()>> queue_;
   bool stopping_ = false;
+  std::size_t working_ = 0;  // threads that have not ended
+  std::condition_variable ended_;
   std::vector<std::thread> threads_;
 };
 

@@ -31,8 +31,8 @@ class DirectoryObjectStore final : public ObjectStore {
   Task<Result<std::vector<ObjectInfo>>> list(std::string prefix, std::string after, std::size_t limit,
                                              Deadline deadline) override;
 
-  // Finishes what is queued. While the cores still exist.
-  void stop() { pool_.stop(); }
+  // Finishes what is queued. While the cores still exist. False when the file system hangs: see BlockingPool.
+  [[nodiscard]] bool stop_within(Duration max) { return pool_.stop_within(max); }
 
  private:
   DirectoryObjectStore(std::string directory, Clock& clock, Random& random, Duration first_byte_delay, int threads);

@@ -10,6 +10,7 @@
 #include "broker/env/real/system_random.h"
 #include "broker/env/real/tcp_network.h"
 
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <optional>
@@ -18,6 +19,8 @@
 
 namespace forelog::env {
 namespace {
+
+constexpr Duration kArchiveStopMax = 1s;
 
 // The directory an archive url names.
 Result<std::string> archive_directory(const std::string& url) {
@@ -56,11 +59,17 @@ struct RealEnv::Parts {
   std::unique_ptr<S3Watch> s3_watch;
   std::optional<Env> env;
   bool running = false;
+  bool hangs = false;  // a thread of the archive's does not come back
 };
 
 RealEnv::RealEnv(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
-RealEnv::~RealEnv() { stop(); }
+RealEnv::~RealEnv() {
+  if (stop()) return;
+  // The thread that hangs still uses the parts, so they stay until the process ends; a leak, but a known one.
+  static std::atomic<Parts*> left_alone;
+  left_alone = parts_.release();
+}
 
 Result<std::unique_ptr<RealEnv>> RealEnv::open(RealEnvOptions options) {
   auto parts = std::make_unique<Parts>(options);
@@ -98,16 +107,17 @@ Result<void> RealEnv::start() {
   return run(parts_->metadata->begin_session());
 }
 
-void RealEnv::stop() {
-  if (!std::exchange(parts_->running, false)) return;
+bool RealEnv::stop() {
+  if (!std::exchange(parts_->running, false)) return !parts_->hangs;
   // Pools first: what they finish is answered to cores, which must still be there, though nobody may listen any more.
   if (parts_->s3) parts_->s3->interrupt();
   if (parts_->s3_watch) run(parts_->s3_watch->stop());
-  if (parts_->directory) parts_->directory->stop();
+  if (parts_->directory) parts_->hangs = !parts_->directory->stop_within(kArchiveStopMax);
   if (parts_->s3) parts_->s3->stop();
   parts_->disk.stop();
   if (parts_->cache_disk) parts_->cache_disk->stop();
   parts_->reactors.stop();
+  return !parts_->hangs;
 }
 
 }  // namespace forelog::env

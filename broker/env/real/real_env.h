@@ -39,7 +39,8 @@ class RealEnv {
   // Starts the cores, and the session with the metadata store.
   Result<void> start();
   // Finishes disk work under way and ends all threads. Tasks are joined before; not from a core.
-  void stop();
+  // False when a call to the archive hangs in the system: its thread is left alone, and so is all that it may touch.
+  bool stop();
 
   Env& env();
 
