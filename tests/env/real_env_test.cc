@@ -69,6 +69,41 @@ Task<int> bounce_many(Cores& cores) {
   co_return done;
 }
 
+Bytes size_of_store_log(const std::string& directory) {
+  Bytes size = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory + "/../data/store")) {
+    if (entry.path().extension() == ".log") size = static_cast<Bytes>(entry.file_size());
+  }
+  return size;
+}
+
+TEST(LevelDbStore, WhatIsCommittedAfterAFailedWriteOutlivesARestart) {
+  test::InReality world;
+  auto put = [&](const std::string& key, std::size_t size) {
+    StoreBatch batch;
+    batch.put(key, std::string(size, 'v'));
+    return world.run(world.env().local.commit(std::move(batch), Durability::synced));
+  };
+  ASSERT_TRUE(put("before", 100));
+  auto before_signal = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  auto log_size = size_of_store_log(world.directory());
+  ASSERT_GT(log_size, 0);
+  rlimit small{static_cast<rlim_t>(log_size) + 1000, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  auto refused = put("too large", 20'000);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, before_signal);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kDiskFull) << refused.error().text();
+  EXPECT_TRUE(*world.run(world.env().local.get("before"))) << "reading goes on";
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(put("after" + std::to_string(i), 5000));
+  world.restart();
+  EXPECT_TRUE(*world.run(world.env().local.get("before")));
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(*world.run(world.env().local.get("after" + std::to_string(i)))) << i;
+}
+
 TEST(Reactors, TasksHopToAnotherCoreAndResumeOnTheirOwn) {
   test::InReality world;
   EXPECT_EQ(world.run(bounce_many(world.env().cores)), 50);
