@@ -255,8 +255,12 @@ Task<Result<void>> Broker::Parts::start_admin() {
   auto of_archive = [this](MetricsSnapshot& all) {
     if (env.archive != nullptr) env.archive->collect_metrics(all);
   };
-  admin::add_standard_routes(*http, env.cores, std::move(registries), std::move(of_archive),
-                             [this] { return std::string(ready ? "" : "starting"); });
+  auto missing = [this]() -> std::string {
+    if (!ready) return "starting";
+    if (const auto& error = wal->failing()) return "appends are refused: " + error->text();
+    return {};
+  };
+  admin::add_standard_routes(*http, env.cores, std::move(registries), std::move(of_archive), std::move(missing));
   add_admin_routes(*http, services, hint_router);
   CO_TRY(co_await http->start(std::move(endpoints)));
   co_return Result<void>{};

@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 import time
+import urllib.error
 import uuid
 
 import confluent_kafka
@@ -216,6 +217,15 @@ def test_a_full_disk_refuses_and_recovers(new_broker, small_disk):
     once = confluent_kafka.Producer({"bootstrap.servers": broker.address, "retries": 0})
     once.produce("full", b"x" * 5000, on_delivery=lambda e, m: errors.append(e))
     assert once.flush(10) == 0 and errors[0].code() == confluent_kafka.KafkaError.KAFKA_STORAGE_ERROR
+    # Who looks sees it; restarting would not help, so the process is healthy but not ready.
+    with pytest.raises(urllib.error.HTTPError) as unready:
+        broker.http("/ready")
+    assert unready.value.code == 503 and "disk is full" in unready.value.read().decode()
+    assert "degraded" in broker.http("/health")
+    began = time.monotonic()
+    with pytest.raises(confluent_kafka.KafkaException, match="MiB are left for|No space left"):
+        create(broker, "refused", 1)
+    assert time.monotonic() - began < 5
     reader = consumer(broker, "assigned", **{"enable.auto.commit": False})  # a commit would wait for the disk
     reader.assign([confluent_kafka.TopicPartition("full", 0, 0)])
     read = []
@@ -223,8 +233,13 @@ def test_a_full_disk_refuses_and_recovers(new_broker, small_disk):
     reader.close()
     filler.unlink()
     assert producer.flush(30) == 0 and len(acknowledged) == 10_000
-    broker.stop()
+    wait_until(broker.ready, 10, "the broker to be ready again")
+    later = [f"later-{i}" for i in range(5)]
+    for name in later:
+        create(broker, name, 1)
+    broker.kill()
     broker.start()
+    assert set(later) <= set(admin(broker).list_topics(timeout=10).topics), "created after the disk was full, and lost"
     seen = [m.value() for m in consume(broker, "full", 10_000)]
     kept = [int(v[:9]) for v in seen if v[:1] == b"0"]
     assert kept[:10_000] == list(range(10_000))
@@ -266,7 +281,7 @@ def test_two_brokers_do_not_share_a_directory(new_broker, tmp_path):
     lines = {**first.settings, "listeners": f"PLAINTEXT://127.0.0.1:{free_port()}", "admin.listeners": "", "hint.listeners": ""}
     config.write_text("".join(f"{k}={v}\n" for k, v in lines.items()))
     done = subprocess.run([os.path.join(harness.BUILD, "forelog-broker"), str(config)], capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 1 and "LOCK" in done.stderr
+    assert done.returncode == 1 and "log.dirs" in done.stderr and "another broker" in done.stderr
     produce(first, "still", [b"served"])
 
 

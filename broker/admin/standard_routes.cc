@@ -44,7 +44,10 @@ void add_standard_routes(HttpServer& server, env::Cores& cores, std::vector<cons
                [&cores, registries = std::move(registries), extra = std::move(extra)](const HttpRequest&) {
                  return metrics(cores, registries, extra);
                });
-  server.route("GET", "/health", [](const HttpRequest&) { return say(200, "ok"); });
+  server.route("GET", "/health", [ready](const HttpRequest&) {
+    auto missing = ready();
+    return say(200, missing.empty() ? "ok" : "degraded: " + missing);
+  });
   server.route("GET", "/ready", [ready = std::move(ready)](const HttpRequest&) {
     auto missing = ready();
     return missing.empty() ? say(200, "ready") : say(503, missing);

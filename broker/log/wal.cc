@@ -369,6 +369,8 @@ Wal::Wal(env::Env& env, WalSettings settings, MetricsRegistry& metrics)
 
 Wal::~Wal() = default;
 
+const std::optional<Error>& Wal::failing() const { return impl_->error; }
+
 Task<Result<void>> Wal::start(Position from) {
   auto& impl = *impl_;
   CHECK(impl.env.cores.current() == kWriter);

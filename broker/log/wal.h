@@ -71,6 +71,9 @@ class Wal {
   // Everything of `partition` up to `lsn` is in its segments, synced: no need to keep it here.
   void release(PartitionKey partition, Lsn lsn);
 
+  // Why nothing can be made durable at the moment, if so. On core 0.
+  const std::optional<Error>& failing() const;
+
   // The partition is deleted: nothing of it needs to be kept, now or ever.
   void forget(PartitionKey partition);
 
