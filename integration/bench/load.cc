@@ -2,8 +2,9 @@
 //
 //   load produce    BROKER TOPIC --megabytes M | --seconds S   as fast as it goes; several --connections
 //   load rate       BROKER TOPIC --records-per-second R --seconds S   at a fixed rate, whatever the broker does
-//   load consume    BROKER TOPIC --megabytes M                 from the beginning; with --warm-up again and again
-//   before load end-to-end BROKER TOPIC --records-per-second R --seconds S   produced and consumed at once
+//   load consume    BROKER TOPIC --megabytes M                 from the beginning; with --warm-up again and again;
+//                                                              no faster than --megabytes-per-second
+//   load end-to-end BROKER TOPIC --records-per-second R --seconds S   produced and consumed at once
 //
 // All: --partitions N --record BYTES --warm-up S --broker-pid PID (its CPU and memory are counted over the same time).
 // Producers: --acks --linger MS --batch-records N --outstanding RECORDS.
@@ -223,7 +224,8 @@ void on_rate_delivery(void* opaque, const rd_kafka_message_t* message) {
   }
 }
 
-void report_rate(const char* what, const Options& options, Window& window, Arrivals& arrivals) {
+void report_rate(const char* what, const Options& options, Window& window, Arrivals& arrivals,
+                 Arrivals* acknowledged = nullptr) {
   const auto& schedule = arrivals.schedule;
   std::lock_guard lock(arrivals.mutex);
   auto measured = schedule.count - schedule.from;
@@ -239,6 +241,11 @@ void report_rate(const char* what, const Options& options, Window& window, Arriv
   window.report(figures, static_cast<double>(measured) * static_cast<double>(options.number("record", 1024)));
   figures.number("first_second_p50_ms", arrivals.first_second.at(0.5));
   figures.number("first_second_p99_ms", arrivals.first_second.at(0.99));
+  if (acknowledged != nullptr) {
+    std::lock_guard also(acknowledged->mutex);
+    figures.number("acknowledged_p50_ms", acknowledged->all.at(0.5));
+    figures.number("acknowledged_p99_ms", acknowledged->all.at(0.99));
+  }
   figures.latencies(arrivals.all);
   figures.print();
 }
@@ -285,6 +292,7 @@ void consume(const Options& options) {
   Window window(static_cast<int>(options.number("broker-pid", 0)));
   auto began = Clock::now();
   auto warm_up = static_cast<double>(options.number("warm-up", 0));
+  auto bytes_per_second = static_cast<double>(options.number("megabytes-per-second", 1'000'000)) * 1048576;
   for (bool last_pass = false; !last_pass;) {
     last_pass = seconds_between(began, Clock::now()) >= warm_up;
     assign(consumer, options, 0);
@@ -304,6 +312,7 @@ void consume(const Options& options) {
         rd_kafka_message_destroy(message);
       }
       if (count > 0) last = patience = Clock::now();
+      if (count > 0) sleep_until(after(window.began(), bytes / bytes_per_second));
       if (Clock::now() > patience + kPatience) die("no record for 30 s");
     }
     window.end({&consumer}, last);
@@ -352,7 +361,7 @@ void end_to_end(const Options& options) {
   while (consumed.count < schedule.count && Clock::now() < give_up) sleep_until(after(Clock::now(), 0.02));
   stop = true;
   reader.join();
-  report_rate("end-to-end", options, window, consumed);
+  report_rate("end-to-end", options, window, consumed, &produced);
   std::fflush(stdout);
   std::_Exit(0);
 }
