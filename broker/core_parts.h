@@ -71,6 +71,8 @@ class CoreParts {
   replication::CompactorMetrics compactor_metrics_;
   replication::Compactor::Context compactor_context_;
   replication::Archiver::Context archiver_context_;
+  replication::WriteThroughMetrics write_through_metrics_;
+  replication::WriteThrough::Context write_through_context_;
   replication::PartitionContext partition_context_;
   replication::PartitionTable partitions_;
   prefetch::AccessFeed accesses_;

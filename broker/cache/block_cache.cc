@@ -430,6 +430,29 @@ void BlockCache::settle(const Load& load, std::uint32_t index, const Error& erro
   for (auto& waiter : block->waiters) waiter->notify();
 }
 
+// --- write-through ---------------------------------------------------------------------------------------------------
+
+bool BlockCache::insert_written(const BlockId& id, Buffer bytes) {
+  if (stopping_) return false;
+  if (memory_.contains(id)) return true;
+  auto now = parts_.clock.now();
+  auto size = static_cast<Bytes>(bytes.size());
+  Memory::EvictedList evicted;
+  Cached cached{std::move(bytes), {.decided = now}, false, BlockOrigin::produced, now, now};
+  bool inserted = memory_.insert(id, std::move(cached), size, LoadKind::demand, true, now, {}, evicted);
+  take_out(evicted);
+  refresh_gauges();
+  return inserted;
+}
+
+void BlockCache::rename_written(const BlockId& provisional, std::optional<BlockId> final) {
+  if (final && memory_.rename(provisional, *final)) return;
+  Memory::EvictedList evicted;
+  memory_.erase(provisional, evicted);
+  take_out(evicted);
+  refresh_gauges();
+}
+
 // --- leaving ---------------------------------------------------------------------------------------------------------
 
 void BlockCache::drop_behind(BlockRange range, ReaderId reader) {

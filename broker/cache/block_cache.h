@@ -97,6 +97,12 @@ class BlockCache {
 
   PrefetchRoom prefetch_room(LoadKind kind) const;
 
+  // --- write-through -----------------------------------------------------------------------------------------------
+  // Takes bytes of a shard that this broker writes, as if a reader had just used them. False: there is no room.
+  bool insert_written(const BlockId& id, Buffer bytes);
+  // The shard is sealed: the block under its provisional name gets the final one, or goes if it gets none.
+  void rename_written(const BlockId& provisional, std::optional<BlockId> final);
+
   // --- leaving -----------------------------------------------------------------------------------------------------
   // `reader` has passed `range`, or will not come to it any more: what nobody else has used or is expected for goes
   // first when space is needed.

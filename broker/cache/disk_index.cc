@@ -148,10 +148,6 @@ void DiskIndex::erase_at(const BlockId& id, const DiskPlace& place) {
   if (found != places_.end() && found->second == place) places_.erase(found);
 }
 
-void DiskIndex::erase_shard(const ShardId& shard, std::uint32_t blocks) {
-  for (std::uint32_t i = 0; i < blocks; ++i) places_.erase({shard, i});
-}
-
 void DiskIndex::drop_region(std::uint64_t number) {
   auto at = regions_.find(number);
   if (at == regions_.end()) return;

@@ -76,7 +76,6 @@ class DiskIndex {
   // The shard is sealed: its blocks under the provisional generation are those of `generation` from here on, where
   // their checksums are those of the footer. Yields how many.
   std::size_t link(const ShardId& provisional, Generation generation, const std::vector<std::uint32_t>& crcs);
-  void erase_shard(const ShardId& shard, std::uint32_t blocks);
 
  private:
   struct Region {

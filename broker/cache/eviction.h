@@ -168,6 +168,17 @@ class EvictionPolicy {
     return result;
   }
 
+  // The same bytes under another name, in the same place. False when `from` is not here, or `to` is already.
+  bool rename(const Key& from, const Key& to) {
+    auto found = index_.find(from);
+    if (found == index_.end() || contains(to)) return false;
+    auto at = found->second;
+    index_.erase(found);
+    at->key = to;
+    index_.emplace(to, at);
+    return true;
+  }
+
   // Somebody is expected to read `key`, now or, for `head`, until `keep_until`. If it is here it is kept as if it had
   // just been prefetched, as far as the share of such blocks reaches.
   Presence expect(const Key& key, LoadKind kind, Instant now, Instant keep_until, EvictedList& out) {

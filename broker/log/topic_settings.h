@@ -23,6 +23,10 @@ constexpr std::array<std::string_view, 2> enum_names(Durability) { return {"wal"
 enum class ProducerValidation : std::uint8_t { header, full };
 constexpr std::array<std::string_view, 2> enum_names(ProducerValidation) { return {"header", "full"}; }
 
+// Which of this broker's cache tiers produced bytes go into at once: memory; or memory and the disk tier.
+enum class WriteThroughTier : std::uint8_t { none, memory, disk };
+constexpr std::array<std::string_view, 3> enum_names(WriteThroughTier) { return {"none", "memory", "disk"}; }
+
 // Who may start loads of cold data before a reader asks. `inherit` is the broker's prefetch.mode.
 enum class PrefetchMode : std::uint8_t { inherit, off, read_ahead, predict };
 constexpr std::array<std::string_view, 4> enum_names(PrefetchMode) {
@@ -60,6 +64,7 @@ struct TopicSettings {
   bool unclean_leader_election = false;
   Durability durability = Durability::wal;
   ProducerValidation producer_validation = ProducerValidation::header;
+  WriteThroughTier write_through = WriteThroughTier::none;
   PrefetchMode prefetch_mode = PrefetchMode::inherit;
 
   bool has_policy(std::string_view policy) const {
@@ -139,6 +144,10 @@ struct TopicSettings {
           "What an acknowledged record survives: wal, a power cut; page-cache, a crash of the broker.");
     field("producer.validation", s.producer_validation, Scope::topic, Synonym{"producer.validation"},
           "full also opens produced batches and checks each record.");
+    field(
+        "cache.write.through", s.write_through, Scope::topic, Synonym{"cache.write.through"},
+        "Produced bytes go into these cache tiers at once and are still warm when their shard has left the local disk: "
+        "none; memory; disk, which is memory and the disk tier.");
     field("prefetch.mode", s.prefetch_mode, Scope::topic, Synonym{"prefetch.mode"},
           "Who may load archived data ahead of readers.");
   };

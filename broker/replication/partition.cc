@@ -83,6 +83,7 @@ Task<Result<std::shared_ptr<Partition>>> Partition::open(PartitionContext& conte
   if (log.latest_epoch() < leader_epoch) log.begin_epoch(leader_epoch);
   self->archiver_ = std::make_unique<Archiver>(context.archiver, log, self->archived_, &self->producers_);
   self->archiver_->start(leader_epoch);
+  self->follow_write_through();
   self->advance_high_watermark();
   self->tasks_.spawn(follow_durable(*self));
   co_return self;
@@ -95,10 +96,18 @@ void Partition::update(cluster::TopicViewPtr topic, Epoch leader_epoch) {
     archiver_->wake();
   }
   topic_ = std::move(topic);
+  follow_write_through();
   if (leader_epoch > epoch_) {
     epoch_ = leader_epoch;
     log_->begin_epoch(leader_epoch);
   }
+}
+
+void Partition::follow_write_through() {
+  auto mode = settings().write_through;
+  if (write_through_) return write_through_->set_mode(mode);
+  if (mode == log::WriteThroughTier::none) return;
+  write_through_ = std::make_unique<WriteThrough>(context_.write_through, mode);
 }
 
 // --- produce ---------------------------------------------------------------------------------------------------------
@@ -120,19 +129,26 @@ Result<Appended> Partition::append(Buffer batch, const AppendOptions& options) {
     return Appended{duplicate->base, duplicate->last + 1,
                     settings().timestamp_type == log::TimestampType::log_append_time ? duplicate->timestamp : -1, true};
   }
+  auto bytes = write_through_ ? batch : Buffer();
   auto appended = TRY(log_->append(std::move(batch), epoch_, now));
+  if (write_through_) {
+    const auto& open = *log_->chain().open();
+    auto position = open.size - static_cast<Bytes>(bytes.size());
+    write_through_->on_append(log_->chain().id_of(open), position, bytes, appended.last + 1);
+  }
   return Appended{appended.base, appended.last + 1, appended.append_time_ms, false};
 }
 
 Task<Result<void>> Partition::wait_acknowledged(Offset end, std::int16_t acks, Deadline deadline) {
   if (acks == 0) co_return Result<void>{};
   Use use(*this);
-  if (acks == 1) co_return co_await log_->wait_durable(end, deadline);
-  while (high_watermark() < end) {
+  if (acks == 1) CO_TRY(co_await log_->wait_durable(end, deadline));
+  while (acks != 1 && high_watermark() < end) {
     if (closing_) co_return fail(closed(key_));
     if (auto error = log_->error()) co_return fail(*error);
     if (!co_await advanced_.wait(deadline)) co_return fail(ErrorCode::kRequestTimedOut, key_.text());
   }
+  if (write_through_) co_await write_through_->wait_held(end, deadline);
   co_return Result<void>{};
 }
 
@@ -352,17 +368,26 @@ void Partition::tick(Instant now, WallTime wall) {
   });
   if (!sealable) return;
   sealing_ = true;
-  auto seal_and_note = [](Partition& self) -> Task<void> {
-    Use use(self);
-    auto sealed = co_await self.log_->seal_up_to(self.high_watermark());
-    self.sealing_ = false;
-    if (!sealed) {
-      log_line(warn, "seal_failed", {{"partition", self.key_}, {"error", sealed.error()}});
-    } else if (*sealed > 0) {
-      self.archiver_->wake();
-    }
-  };
-  tasks_.spawn(seal_and_note(*this));
+  tasks_.spawn(seal_and_note());
+}
+
+Task<void> Partition::seal_and_note() {
+  Use use(*this);
+  std::vector<ShardId> waiting;
+  for (const auto& shard : log_->chain().shards()) {
+    if (shard.state == log::ShardState::cut && write_through_) waiting.push_back(log_->chain().id_of(shard));
+  }
+  auto sealed = co_await log_->seal_up_to(high_watermark());
+  for (const auto& id : waiting) {
+    const auto* shard = log_->chain().find(id);
+    if (shard != nullptr && shard->state != log::ShardState::cut) co_await write_through_->on_sealed(*log_, id);
+  }
+  sealing_ = false;
+  if (!sealed) {
+    log_line(warn, "seal_failed", {{"partition", key_}, {"error", sealed.error()}});
+  } else if (*sealed > 0) {
+    archiver_->wake();
+  }
 }
 
 Task<void> Partition::stop_tasks() {
@@ -371,6 +396,7 @@ Task<void> Partition::stop_tasks() {
   advanced_.notify();
   log_->advanced().notify();
   co_await archiver_->stop();
+  if (write_through_) co_await write_through_->stop();
   while (uses_ > 0) co_await idle_.wait(kForever);
   co_await tasks_.join();
 }

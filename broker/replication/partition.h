@@ -16,6 +16,7 @@
 #include "broker/replication/archiver.h"
 #include "broker/replication/in_sync_set.h"
 #include "broker/replication/producer_table.h"
+#include "broker/replication/write_through.h"
 
 #include <memory>
 #include <optional>
@@ -32,6 +33,7 @@ struct PartitionContext {
   cache::BlockCache& cache;
   archive::FooterCache& footers;
   Archiver::Context& archiver;
+  WriteThrough::Context& write_through;
   std::string archive_prefix;
   Duration producer_expiration = 24h;
 };
@@ -140,6 +142,8 @@ class Partition {
   void advance_high_watermark();
   void subscribe(const std::shared_ptr<Event>& news);
   void notify_readers();
+  void follow_write_through();
+  Task<void> seal_and_note();
   Task<void> stop_tasks();
   Task<void> read_local(ReadRequest request, Offset limit, ReadResult& result);
   void read_archived(const ReadRequest& request, Offset limit, ReadResult& result);
@@ -154,9 +158,10 @@ class Partition {
   InSyncSet in_sync_;
   archive::ArchivedLog archived_;
   std::unique_ptr<Archiver> archiver_;
-  std::vector<std::weak_ptr<Event>> readers_;  // waiting for the high watermark to move
-  Event advanced_;                             // the high watermark moved, or closing
-  Event idle_;                                 // the last use ended
+  std::unique_ptr<WriteThrough> write_through_;  // null unless the topic asks for it
+  std::vector<std::weak_ptr<Event>> readers_;    // waiting for the high watermark to move
+  Event advanced_;                               // the high watermark moved, or closing
+  Event idle_;                                   // the last use ended
   int uses_ = 0;
   bool closing_ = false;
   bool sealing_ = false;

@@ -276,6 +276,18 @@ TEST(Eviction, ASmallerCapacityTakesEffectAtOnce) {
   EXPECT_EQ(cache.evicted_.size(), 15U);
 }
 
+TEST(Eviction, ANewNameChangesNeitherPlaceNorSize) {
+  Cache cache(200);
+  cache.read_run(0, 20);
+  EXPECT_TRUE(cache.policy_.rename(0, 1000));
+  EXPECT_FALSE(cache.policy_.rename(0, 1001)) << "it has left this name";
+  EXPECT_FALSE(cache.policy_.rename(5, 1000)) << "the name is taken";
+  EXPECT_EQ(cache.policy_.used(), 200);
+  cache.read(20);
+  EXPECT_FALSE(cache.has(1000)) << "the oldest, whatever its name";
+  EXPECT_TRUE(cache.has(1));
+}
+
 TEST(Eviction, ReleasingMoreThanWasReservedEndsTheProcess) {
   Cache cache(100);
   EXPECT_DEATH(cache.policy_.release(LoadKind::demand, 1), "released twice");

@@ -79,6 +79,7 @@ void draw_topic(env::SeededRandom& random, int number, Scenario& scenario) {
   topic.settings["segment.bytes"] = std::to_string(plan.shard_size);
   topic.settings["durability"] = plan.durability == log::Durability::wal ? "wal" : "page-cache";
   topic.settings["local.retention.bytes"] = std::to_string(random.chance(0.6) ? 1 : plan.shard_size);
+  if (random.chance(0.4)) topic.settings["cache.write.through"] = random.chance(0.5) ? "memory" : "disk";
   if (random.chance(0.3)) topic.settings["segment.ms"] = std::to_string(1000 + random.below(10'000));
   if (random.chance(0.3)) topic.settings["producer.validation"] = "full";
   if (random.chance(0.15)) topic.settings["remote.storage.enable"] = "false";
