@@ -28,7 +28,9 @@ struct Core {
         cache({env.cores, env.clock, source, registry}, {}, 16_MiB),
         archiver_metrics(registry),
         archiver{env, &footers, &cache, archiver_metrics, {}},
-        context{env, BrokerId(0), log, cache, footers, archiver, "forelog"} {}
+        write_through_metrics(registry),
+        write_through{env, cache, nullptr, write_through_metrics, 1_MiB},
+        context{env, BrokerId(0), log, cache, footers, archiver, write_through, "forelog"} {}
 
   Task<void> start() {
     auto replayed = co_await log::replay_wal(env, "wal", "data");
@@ -55,6 +57,8 @@ struct Core {
   cache::BlockCache cache;
   ArchiverMetrics archiver_metrics;
   Archiver::Context archiver;
+  WriteThroughMetrics write_through_metrics;
+  WriteThrough::Context write_through;
   PartitionContext context;
 };
 
