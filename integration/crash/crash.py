@@ -95,9 +95,7 @@ class World:
         time.sleep(0.15)
         turns = [worker.turns for worker in self.workers]
         end = time.monotonic() + 5
-        while any(w.turns < t + 3 for w, t in zip(self.workers, turns)) and time.monotonic() < end:
-            if not all(w.is_alive() for w in self.workers):
-                break
+        while any(w.turns < t + 3 and w.is_alive() and not w.blocked for w, t in zip(self.workers, turns)) and time.monotonic() < end:
             time.sleep(0.01)
         time.sleep(0.05)
 
@@ -229,7 +227,8 @@ def run_world(seed, kills, folder):
             world.kill()
             if world.told.problems:
                 break
-        read = world.end()
+        else:
+            read = world.end()
     except Exception as e:  # pylint: disable=broad-except
         world.told.problem(f"the world ended: {e!r}"[:3000])
     finally:

@@ -60,6 +60,7 @@ class Worker(threading.Thread):
     def __init__(self, told, address):
         super().__init__(daemon=True)
         self.told, self.address, self.stopping, self.turns = told, address, threading.Event(), 0
+        self.blocked = False  # in a call that ends only when the broker answers: it has not been told anything
         self.start()
 
     def run(self):
@@ -87,7 +88,8 @@ class Producer(Worker):
                 "enable.idempotence": True,
                 "linger.ms": self.rng.choice([0, 2, 10]),
                 "compression.type": self.rng.choice(["none", "lz4", "zstd", "snappy"]),
-                "message.timeout.ms": 120000,
+                # When a record times out librdkafka begins a new epoch, and may then double others of its batch.
+                "message.timeout.ms": 900000,
                 "reconnect.backoff.ms": 10,
                 "reconnect.backoff.max.ms": 100,
                 "retry.backoff.ms": 10,
@@ -129,7 +131,7 @@ class KafkaPythonProducer(Worker):
         while not self.stopping.is_set():
             try:
                 return kafka.KafkaProducer(
-                    bootstrap_servers=self.address, acks="all", retries=10**6, delivery_timeout_ms=120000, enable_idempotence=True,
+                    bootstrap_servers=self.address, acks="all", retries=10**6, delivery_timeout_ms=900000, enable_idempotence=True,
                     reconnect_backoff_ms=10, reconnect_backoff_max_ms=100, retry_backoff_ms=10
                 )
             except kafka.errors.KafkaError:
@@ -147,7 +149,9 @@ class KafkaPythonProducer(Worker):
                 value = f"py/{partition}/{count}/".encode() + self.rng.randbytes(100)
                 count += 1
                 where = (self.topic, partition)
+                self.blocked = True
                 sent = client.send(self.topic, value, partition=partition, timestamp_ms=1_700_000_000_000 + count)
+                self.blocked = False
                 sent.add_callback(lambda m, w=where, v=value: self.told.acknowledge(w, m.offset, v, m.timestamp))
                 sent.add_errback(lambda e: None if self.stopping.is_set() else self.told.problem(f"kafka-python: {e!r}"))
             self.pause(0.01)
@@ -197,10 +201,13 @@ class GroupMember(Worker):
             offsets = [confluent_kafka.TopicPartition(self.topic, p, o) for p, o in positions.items()]
             for one in offsets:
                 self.told.ask_commit((self.group, self.topic, one.partition), one.offset)
+            self.blocked = True
             try:
                 done = client.commit(offsets=offsets, asynchronous=False)
             except confluent_kafka.KafkaException:
                 continue  # nobody there, or the group has moved on: not acknowledged
+            finally:
+                self.blocked = False
             for one in done or []:
                 if one.error is None:
                     self.told.acknowledge_commit((self.group, self.topic, one.partition), one.offset)

@@ -6,6 +6,7 @@
 #include "broker/groups/group.h"
 #include "tests/fuzz/fuzz.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -199,7 +200,11 @@ class Session {
     CHECK(group_->generation() >= last_generation_, "the generation fell");
     last_generation_ = group_->generation();
     const auto& members = group_->members();
-    CHECK(static_cast<std::int32_t>(members.size()) <= settings_.size_max || stored_, "more members than allowed");
+    // While a rebalance waits for its members, those that will not come back still count, as in Kafka; static ones
+    // stay.
+    bool settled = group_->state() == GroupState::stable || group_->state() == GroupState::completing_rebalance;
+    auto dynamic = std::ranges::count_if(members, [](const auto& m) { return !m.second.instance; });
+    CHECK(!settled || stored_ || dynamic <= settings_.size_max, "more members than allowed");
     if (!members.empty()) CHECK(group_->leader() && members.contains(*group_->leader()), "no such leader");
     std::set<InstanceId> instances;
     for (const auto& [id, member] : members) {
