@@ -150,7 +150,7 @@ class World:
             finally:
                 client.close()
             for key in keys:
-                offset = found[key[1:]]
+                offset = max(found[key[1:]], -1)  # -1001: none
                 with self.told.lock:
                     asked_for = self.told.committed[key][1]
                 if offset < committed[key][0] or offset > asked_for:
