@@ -63,6 +63,15 @@ def night(made):
     return first_reads(made, since)
 
 
+def expect_warm(first, predictor):
+    """First reads were answered at once, and plans had brought there what they were answered with."""
+    assert len(first) == job.PARTITIONS
+    waited = {p: a["wait_us"] for p, a in first.items() if a["wait_us"] > 0}
+    # Six to eight of the eight have been seen on a busy machine. None would be without plans: all lies 20 ms away.
+    assert len(waited) <= job.PARTITIONS - 5, (waited, first, predictor.log()[-2000:])
+    assert any(a["plan"] != 0 for a in first.values()), first
+
+
 def digest(made):
     consumer = confluent_kafka.Consumer(
         {"bootstrap.servers": made.broker.address, "group.id": "digest", "client.id": "digest", "enable.auto.commit": False}
@@ -99,20 +108,14 @@ def test_a_known_job_is_warm_before_its_first_fetch_also_after_a_crash_of_the_pr
     assert len(unknown) == job.PARTITIONS
     assert all(access["plan"] == 0 for access in unknown.values()), "nobody could know it yet"
     night(history)
-    third = night(history)
-    assert len(third) == job.PARTITIONS
-    served = [access["partition"] for access in third.values() if access["plan"] != 0]
-    # Five to eight of the eight have been seen; why some heads are missing is not known. None would be, without plans.
-    assert len(served) >= job.PARTITIONS // 2, (third, predictor.log()[-2000:])
+    expect_warm(night(history), predictor)
 
     time.sleep(1)  # two snapshots
     predictor.kill()
     predictor = history.broker.start_predictor(**LEARNING)
     harness.wait_until(lambda: "access_log_assigned" in predictor.log(), 30, "the predictor to come back")
     assert "resumed=yes" in predictor.log()
-    after = night(history)
-    served = [access["partition"] for access in after.values() if access["plan"] != 0]
-    assert len(served) >= job.PARTITIONS // 2, (after, predictor.log()[-2000:])
+    expect_warm(night(history), predictor)
     predictor.stop()
 
 

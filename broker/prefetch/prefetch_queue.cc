@@ -136,10 +136,11 @@ std::optional<PrefetchQueue::Next> PrefetchQueue::next() const {
 }
 
 Bytes PrefetchQueue::room_for(const Next& next, Bytes staging, Bytes capacity, Duration latency, Instant now) {
-  constexpr int kLoadsAhead = 8;  // what is wanted within so many times the latency is wanted soon
+  constexpr int kLoadsAhead = 8;     // what is wanted within so many times the latency is wanted soon,
+  constexpr Duration kSoon = 500ms;  // or within this: nobody foretells a moment better
   // A small cache loads an extent in pieces.
   auto size = std::min(static_cast<Bytes>(next.extent.count) * kBlockSize, capacity / 16);
-  bool later = next.needed_by - now > kLoadsAhead * latency;
+  bool later = next.needed_by - now > std::max<Duration>(kLoadsAhead * latency, kSoon);
   return std::max(size, kBlockSize) + (later ? staging / 2 : 0);
 }
 

@@ -175,8 +175,8 @@ void Sessions::announce(const Announcement& announcement, std::vector<Candidate>
     if (job->now.parts.empty() && is_first) job->formed = announcement.at;
     bool begins_anew = job->now.parts.empty() && !job->matched && !job->before.parts.empty();
     if (!begins_anew) return;
-    // Its members join first, and then read: as long after as last time.
-    start(*job, announcement.at + job->before.announced_before, {}, job->before.parts.front().moved != 0);
+    // Its members join first, and then read; last time so long after, this time perhaps sooner.
+    start(*job, announcement.at + job->before.announced_before / 2, {}, job->before.parts.front().moved != 0);
     return propose(*job, announcement.job, announcement.at, out);
   }
   const auto& place = *announcement.place;
