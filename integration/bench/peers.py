@@ -13,8 +13,10 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+import cold  # noqa: E402
 import peer  # noqa: E402
 import report  # noqa: E402
 from peer import harness  # noqa: E402
@@ -55,12 +57,22 @@ class Bench:
             command += [f"--{key.replace('_', '-')}", str(value)]
         return json.loads(harness.run(command, timeout=400))
 
+    def touch_memory(self):
+        """A virtual machine's host takes back memory that has been free; to get it again costs whoever writes first. So the
+        memory that a run fills with data is filled, and freed, just before it."""
+        path, piece = os.path.join(self.folder, "memory"), bytes(1 << 20)
+        with open(path, "wb", buffering=0) as f:
+            for _ in range(self.args.megabytes * 5 // 4):
+                f.write(piece)
+        os.remove(path)
+
     def turns(self, brokers, action):
         """`action(broker, repeat)` for each broker in turn, --repeats times; {name: [figures]}."""
         out = {broker.name: [] for broker in brokers}
         for repeat in range(self.args.repeats):
             for broker in brokers:
                 os.sync()
+                self.touch_memory()
                 figures = action(broker, repeat)
                 out[broker.name].append(figures)
                 shown = {k: v for k, v in figures.items() if isinstance(v, (int, float)) and k in report.SHOWN}
@@ -250,10 +262,34 @@ def partitions_100000(bench):
     return {"Forelog": out}
 
 
+def cold_replay(bench):
+    """Forelog alone, as `make bench-cold`: the archive is 50 ms away."""
+    counts = (1, 16, 50)
+    folder = os.path.join(bench.folder, "cold")
+    os.makedirs(folder)
+    broker = harness.Broker(folder, **cold.SETTINGS, **{"cache.memory": 512 << 20})
+    out = []
+    try:
+        cold.prepare(broker, counts, bench.args.cold_megabytes)
+        broker.settings["archive.first.byte.delay.ms"] = 50
+        for repeat in range(bench.args.repeats):
+            figures = {}
+            for count in counts:
+                size = bench.args.cold_megabytes - count * (cold.segment_bytes(count) >> 20)
+                warm, _ = cold.consume(broker, f"warm{count}", count, size)
+                far, _ = cold.consume(broker, f"cold{count}", count, size)
+                figures |= {f"warm{count}": warm, f"cold{count}": far, f"ratio{count}": far / warm}
+            out.append(figures)
+            bench.say(f"{repeat + 1}/{bench.args.repeats}  " + "  ".join(f"{k} {v:.3g}" for k, v in figures.items()))
+    finally:
+        broker.close()
+    return {"Forelog": out}
+
+
 ROWS = {
     "produce-page-cache": produce_page_cache, "produce-wal": produce_wal, "produce-20": produce_20, "durable-1": durable_1, "durable-4": durable_4,
     "durable-rate": durable_rate, "consume": consume, "end-to-end": end_to_end, "start-stop": start_stop,
-    "partitions-2000": partitions_2000, "partitions-100000": partitions_100000,
+    "partitions-2000": partitions_2000, "cold-replay": cold_replay, "partitions-100000": partitions_100000,
 }
 
 
@@ -262,6 +298,7 @@ def main():
     parser.add_argument("--rows", default=",".join(ROWS), help="which, separated by commas: " + " ".join(ROWS))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=2048, help="of loads that are as fast as they can be")
+    parser.add_argument("--cold-megabytes", type=int, default=4096, help="of each topic that is replayed cold")
     parser.add_argument("--seconds", type=int, default=10, help="of loads at a fixed rate")
     parser.add_argument("--warm-up", type=int, default=10, help="seconds, of each broker's first run of a row")
     parser.add_argument("--quick", action="store_true", help="one short run a row: a look, no figures")
@@ -271,7 +308,7 @@ def main():
     parser.add_argument("--write", action="store_true", help="put the table and the plots into docs/")
     args = parser.parse_args()
     if args.quick:
-        args.repeats, args.megabytes, args.seconds, args.warm_up = 1, 512, 4, 3
+        args.repeats, args.megabytes, args.seconds, args.warm_up, args.cold_megabytes = 1, 512, 4, 3, 1024
     results = {}
     if os.path.exists(args.results):
         with open(args.results, encoding="utf-8") as f:

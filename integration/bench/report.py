@@ -34,6 +34,15 @@ DURABLE = of(("mb_per_s", 1, " MB/s"), ("p99_ms", 1, " ms at p99"), ("broker_cpu
 TO_END = of(("p50_ms", 2, ""), ("p99_ms", 1, " ms at p50, p99"), ("broker_cores", 2, " core"))
 START = of(("idle_rss_mb", 0, " MB"), ("start_s", 2, ""), ("stop_s", 2, " s to start, stop"))
 FIRST = of(("create_s", 2, " s to create"), ("first_second_p99_ms", 0, ""), ("p99_ms", 0, " ms at p99 of the first second, of all"), ("restart_s", 2, " s to restart"))
+def replayed(runs):
+    parts = (f"{cell(runs, f'cold{n}', 0)} of {cell(runs, f'warm{n}', 0)} MB/s ({median(runs, f'ratio{n}'):.0%})" for n in (1, 16, 50))
+    return ", ".join(parts)
+
+
+# Kafka's tiered storage needs a plugin that Maven does not have; these are of the same machine type at another time.
+TIERED = "Aiven plugin 1.0.0, not of this run: 47 and 48 of 289 and 318 MB/s, 1 and 16 partitions"
+ALONE = {"partitions-100000": "–", "cold-replay": TIERED}
+
 MANY = of(("create_s", 1, " s to create"), ("p99_ms", 0, " ms at p99"), ("stop_s", 2, ""), ("restart_s", 2, " s to stop, restart"), ("kib_per_partition", 2, " KiB a partition"))
 
 
@@ -78,6 +87,8 @@ ROWS = {
                    [below(60, "≤ 60 MB", "idle_rss_mb"), below(0.3, "start ≤ 0.3 s", "start_s"), below(0.3, "stop ≤ 0.3 s", "stop_s")]),
     "partitions-2000": ("2,000 partitions: first writes to all at 5,000 records/s; clean restart", FIRST,
                         [sustained, below(1000, "first second", "first_second_p99_ms"), below(1, "restart ≤ 1 s", "restart_s")]),
+    "cold-replay": ("cold replay at 50 ms from the archive, read-ahead alone, 1, 16, 50 partitions", replayed,
+                    [lambda k, f, disk: ("80 % of warm", all(median(f, f"ratio{n}") >= 0.8 for n in (1, 16, 50)))]),
     "partitions-100000": ("100,000 partitions on one broker, 2,000 of them written to at 5,000 records/s", MANY,
                           [sustained, below(10, "creates ≤ 10 s", "create_s"), below(10, "restarts ≤ 10 s", "restart_s")]),
 }
@@ -90,7 +101,7 @@ def marks(row, result):
 
 
 def table(results, order):
-    found = [row for row in order if row in results and (row == "partitions-100000" or len(results[row]["peers"]) == 2)]
+    found = [row for row in order if row in results and (row in ALONE or len(results[row]["peers"]) == 2)]
     if not found:
         return "nothing measured yet"
     versions = sorted({results[row]["kafka"] for row in found})
@@ -98,7 +109,7 @@ def table(results, order):
     for row in found:
         title, say, _ = ROWS[row]
         peers = results[row]["peers"]
-        kafka = say(peers["Kafka"]) if "Kafka" in peers else "–"
+        kafka = say(peers["Kafka"]) if "Kafka" in peers else ALONE[row]
         reached = "; ".join(f"{text}: {'yes' if ok else '**no**'}" for text, ok in marks(row, results[row]))
         lines.append(f"| {title} | {kafka} | {say(peers['Forelog'])} | {reached} |")
     disks = [results[row]["disk"] for row in found]
