@@ -49,7 +49,7 @@ TEST(BrokerSettings, DefaultsAreValidAndKafkas) {
 TEST(BrokerSettings, WhatCannotBeDoneYetIsRefusedWithTheReason) {
   EXPECT_NE(refusal({{"log.dirs", "/a,/b"}}).find("one directory"), std::string::npos);
   EXPECT_NE(refusal({{"listeners", "SSL://h:1"}}).find("only PLAINTEXT"), std::string::npos);
-  EXPECT_NE(refusal({{"archive.url", "s3://bucket"}}).find("file:/"), std::string::npos);
+  EXPECT_NE(refusal({{"archive.url", "gs://bucket"}}).find("s3://bucket/prefix"), std::string::npos);
   EXPECT_NE(refusal({{"advertised.listeners", "PLAINTEXT://0.0.0.0:1"}}), "");
   EXPECT_NE(refusal({{"advertised.listeners", "SSL://h:1"}}), "");
   EXPECT_NE(refusal({{"listeners", ""}}), "");
@@ -57,6 +57,7 @@ TEST(BrokerSettings, WhatCannotBeDoneYetIsRefusedWithTheReason) {
   EXPECT_EQ(refusal({{"listeners", "PLAINTEXT://0.0.0.0:1"}, {"advertised.listeners", "PLAINTEXT://h:1"}}), "");
   EXPECT_NE(refusal({{"zookeeper.connect", "zk:2181"}}).find("embedded"), std::string::npos);
   EXPECT_EQ(refusal({{"log.dir", "/only"}, {"archive.url", "file:/archive"}}), "");
+  EXPECT_EQ(refusal({{"archive.url", "s3://bucket/prefix"}}), "");
 }
 
 }  // namespace

@@ -71,7 +71,8 @@ Task<int> bounce_many(Cores& cores) {
 
 Bytes size_of_store_log(const std::string& directory) {
   Bytes size = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(directory + "/../data/store")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(directory).parent_path() / "data" / "store")) {
     if (entry.path().extension() == ".log") size = static_cast<Bytes>(entry.file_size());
   }
   return size;

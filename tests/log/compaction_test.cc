@@ -285,7 +285,7 @@ TEST(CompactionRuns, JoinSmallNeighboursAtOnePlace) {
   EXPECT_EQ(bases, (std::vector<std::vector<std::int64_t>>{{0, 10}, {20, 30}, {40}}));
 }
 
-TEST(ShardCutter, ACompactedTopicsOpenShardEndsInTimeForMaxCompactionLag) {
+TEST(CompactedShardCutter, AnOpenShardEndsInTimeForMaxCompactionLag) {
   auto settings = compacted();
   settings.max_compaction_lag = 60s;
   auto open = shard(0, 10, 100, 1000, ShardState::open);
