@@ -89,7 +89,7 @@ $(OUT)/forelog-broker: $(OUT)/obj/broker/main.o $(OUT)/lib/broker.a $(call libs_
 	$(call link,$(LIBS_all))
 $(OUT)/forelog-predictor: $(OUT)/obj/predictor/main.o $(OUT)/lib/predictor.a $(call libs_of,base env cache prefetch)
 	$(call link,-lrdkafka $(LIBS_all))
-$(OUT)/forelog: $(call objects,$(SOURCES_cli)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(call libs_of,base env log cache prefetch)
+$(OUT)/forelog: $(call objects,$(SOURCES_cli)) $(OUT)/lib/replay.a $(OUT)/lib/predictor.a $(OUT)/lib/broker.a $(call libs_of,$(LAYERS))
 	$(call link,-lrdkafka $(LIBS_all))
 
 $(OUT)/bench/load: $(call objects,$(wildcard integration/bench/*.cc))

@@ -2,6 +2,8 @@
 
 #include "broker/api/fan_out.h"
 #include "broker/base/json.h"
+#include "broker/cluster/metadata_access.h"
+#include "broker/cluster/records.h"
 #include "broker/prefetch/plan_shape.h"
 #include "broker/prefetch/prefetcher.h"
 #include "broker/replication/partition_table.h"
@@ -151,6 +153,58 @@ Task<HttpResponse> get_plans(api::Services& services, HttpRequest request) {
   co_return HttpResponse{200, "application/json", "{\"next\":\"" + next + "\",\"plans\":[" + notes + "]}"};
 }
 
+// --- chains ----------------------------------------------------------------------------------------------------------
+
+// What the metadata store says is archived, for `forelog archive verify`. In pages of a topic each: `after` is the last
+// topic's id.
+struct ChainEntry {
+  std::string topic;
+  std::int32_t partition = 0;
+  std::string record;  // JSON, as it stands in the metadata store
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("topic", m.topic);
+    field("partition", m.partition);
+    field("record", m.record);
+  };
+};
+struct ChainsAnswer {
+  std::vector<ChainEntry> chains;
+  std::string next;  // empty at the end
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("chains", m.chains);
+    field("next", m.next);
+  };
+};
+
+Task<Result<ChainsAnswer>> chains_after(env::MetadataStore& metadata, std::string after) {
+  constexpr std::size_t kPageBytes = 1 << 20;
+  ChainsAnswer answer;
+  std::size_t bytes = 0;
+  for (const auto& topic : CO_TRY(co_await cluster::children_or_none(metadata, cluster::paths::kChains))) {
+    if (topic <= after) continue;
+    auto path = cluster::paths::kChains + "/" + topic;
+    for (const auto& partition : CO_TRY(co_await cluster::children_or_none(metadata, path))) {
+      auto znode = co_await metadata.get(path + "/" + partition);
+      if (!znode) continue;  // removed meanwhile
+      std::int32_t number = 0;
+      std::from_chars(partition.data(), partition.data() + partition.size(), number);
+      bytes += znode->data.size();
+      answer.chains.push_back({topic, number, std::move(znode->data)});
+    }
+    answer.next = topic;
+    if (bytes > kPageBytes) co_return answer;
+  }
+  answer.next.clear();
+  co_return answer;
+}
+
+Task<HttpResponse> get_chains(api::Services& services, HttpRequest request) {
+  auto reading = chains_after(services.env.metadata, parameter(request, "after"));
+  auto answer = co_await services.env.cores.on(CoreId{0}, std::move(reading));
+  if (!answer) co_return admin::http_error(answer.error());
+  co_return HttpResponse{200, "application/json", to_json(*answer)};
+}
+
 // --- warm ------------------------------------------------------------------------------------------------------------
 
 struct Bound {
@@ -270,6 +324,8 @@ Task<HttpResponse> post_warm(api::Services& services, prefetch::HintSink& hints,
 void add_admin_routes(admin::HttpServer& server, api::Services& services, prefetch::HintSink& hints) {
   server.route("GET", "/api/shards",
                [&services](HttpRequest request) { return get_shards(services, std::move(request)); });
+  server.route("GET", "/api/chains",
+               [&services](HttpRequest request) { return get_chains(services, std::move(request)); });
   server.route("GET", "/api/plans",
                [&services](HttpRequest request) { return get_plans(services, std::move(request)); });
   server.route("POST", "/api/warm",

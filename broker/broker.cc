@@ -4,6 +4,7 @@
 #include "broker/admin_routes.h"
 #include "broker/api/internal_topics.h"
 #include "broker/api/server.h"
+#include "broker/archive_restore.h"
 #include "broker/base/log.h"
 #include "broker/cache/disk_tier.h"
 #include "broker/cluster/controller.h"
@@ -279,6 +280,11 @@ Task<Result<void>> Broker::start() {
   {
     cluster::Session tree(p.env, {});
     CO_TRY(co_await tree.prepare());
+  }
+  auto half_done = CO_TRY(co_await unfinished_restores(p.env.metadata));
+  if (!half_done.empty()) {
+    co_return fail(ErrorCode::kConflict, "restoring topic " + half_done.front() +
+                                             " was begun and not ended; run forelog archive restore again");
   }
   CO_TRY(co_await p.cluster.start());
   p.cluster_started = true;

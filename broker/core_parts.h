@@ -70,6 +70,7 @@ class CoreParts {
   replication::ArchiverMetrics archiver_metrics_;
   replication::CompactorMetrics compactor_metrics_;
   replication::Compactor::Context compactor_context_;
+  replication::TopicDescriber topics_;
   replication::Archiver::Context archiver_context_;
   replication::WriteThroughMetrics write_through_metrics_;
   replication::WriteThrough::Context write_through_context_;

@@ -147,9 +147,9 @@ class Broker:
 
     def cli(self, *args, check=True, timeout=30):
         """The `forelog` command; those that ask the broker are told where it is."""
-        where = {"access-log": ["--bootstrap-server", self.address], "inspect": [], "replay": []}
+        where = {"access-log": ["--bootstrap-server", self.address], "inspect": [], "replay": [], "archive": []}
         command = [os.path.join(BUILD, "forelog"), *args, *where.get(args[0], ["--admin", f"127.0.0.1:{self.admin_port}"])]
-        return run(command, check=check, timeout=timeout)
+        return run(command, check=check, timeout=timeout, env={**os.environ, **self.environment})
 
     def stop(self):
         for predictor in self._predictors:
@@ -173,9 +173,9 @@ class Broker:
             self.process.kill()
 
 
-def run(command, check=True, timeout=60, stdin=None):
+def run(command, check=True, timeout=60, stdin=None, env=None):
     """A client to its end; its standard output. With `check`, a failure shows what it said."""
-    done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, check=False)
+    done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, env=env, check=False)
     if check and done.returncode != 0:
         raise AssertionError(
             f"{' '.join(command)}: exit {done.returncode}\n{done.stdout.decode(errors='replace')}\n{done.stderr.decode(errors='replace')}"

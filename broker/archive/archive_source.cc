@@ -160,6 +160,7 @@ Task<bool> ArchiveSource::try_once(std::shared_ptr<Extent> extent, cache::LoadPr
   extent->error.reset();
   auto missing_before = extent->missing_count;
   ++extent->requests;
+  hedges_.note_request();
   attempts_.spawn(attempt(extent, false));
   auto usual = latency_.usual();
   bool hedge = settings_.hedge && usual.has_value();
@@ -171,7 +172,7 @@ Task<bool> ArchiveSource::try_once(std::shared_ptr<Extent> extent, cache::LoadPr
     bool may_hedge = hedge && extent->missing_count == missing_before;
     if (may_hedge && parts_.clock.now() >= hedge_at) {
       hedge_at = parts_.clock.now() + patience;  // a prefetch may be raised by then
-      if (*priority == cache::Priority::demand) {
+      if (*priority == cache::Priority::demand && hedges_.take()) {
         hedge = false;
         ++metrics_.hedges;
         ++extent->requests;

@@ -13,6 +13,7 @@
 #include "broker/cache/block_source.h"
 #include "broker/env/random.h"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <optional>
@@ -36,6 +37,23 @@ class RecentLatency {
  private:
   std::array<Duration, 64> recent_{};
   std::size_t count_ = 0;
+};
+
+// How many reads may be asked for twice: a twentieth of them, and a few more after a quiet time. A store that has
+// become slow as a whole is not made slower by asking it twice for everything. Pure.
+class HedgeAllowance {
+ public:
+  void note_request() { hundredths_ = std::min(hundredths_ + kPerRequest, kMost); }
+  // Takes one, if there is one left.
+  bool take() {
+    if (hundredths_ < kOne) return false;
+    hundredths_ -= kOne;
+    return true;
+  }
+
+ private:
+  static constexpr int kOne = 100, kPerRequest = 5, kMost = 20 * kOne;
+  int hundredths_ = kMost;
 };
 
 class ArchiveSource final : public cache::BlockSource {
@@ -68,6 +86,7 @@ class ArchiveSource final : public cache::BlockSource {
   ArchiveSettings settings_;
   ArchiveMetrics metrics_;
   RecentLatency latency_;
+  HedgeAllowance hedges_;
   FailureLog failure_log_;
   TaskGroup attempts_;
 };

@@ -50,6 +50,7 @@ Command plans_command();
 Command shards_command();
 Command warm_command();
 Command inspect_command();
+Command archive_command();
 
 // Set by SIGINT and SIGTERM: whoever follows something looks at it at least once a second.
 bool interrupted();

@@ -50,8 +50,8 @@ bool interrupted() { return g_interrupted != 0; }
 
 int main(int argc, char** argv) {
   using namespace forelog::cli;
-  const std::vector<Command> commands = {shards_command(),     plans_command(),   warm_command(),
-                                         access_log_command(), inspect_command(), replay_command()};
+  const std::vector<Command> commands = {shards_command(),  plans_command(),  warm_command(),   access_log_command(),
+                                         inspect_command(), replay_command(), archive_command()};
   std::vector<std::string> words(argv + 1, argv + argc);
   if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     print_help(commands);

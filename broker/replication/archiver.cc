@@ -236,6 +236,14 @@ Task<Result<void>> Archiver::archive_sealed() {
   if (!log_.settings().remote_storage || log_.settings().compacts()) co_return Result<void>{};
   auto waiting = log_.sealed();
   count_waiting(waiting.size());
+  bool is_archived = !waiting.empty() || !record_.shards.empty();
+  if (is_archived && topic_ != described_ && context_.topics != nullptr) {
+    auto topic = topic_;
+    archive::TopicDescription description{topic->name.value(), topic->id,
+                                          static_cast<std::int32_t>(topic->partitions.size()), topic->overrides};
+    CO_TRY(co_await context_.topics->ensure(std::move(description)));
+    described_ = std::move(topic);
+  }
   for (auto& shard : waiting) {
     if (stopping_) break;
     CO_TRY(co_await archive_one(std::move(shard)));
@@ -466,9 +474,10 @@ Task<Result<void>> remove_archived_partition(env::Env& env, std::string prefix, 
   while (true) {
     auto page = CO_TRY(co_await env.archive->list(objects, "", kListPage, deadline));
     for (const auto& object : page) CO_TRY(co_await env.archive->remove(object.key, deadline));
-    if (page.size() < kListPage) co_return Result<void>{};
+    if (page.size() < kListPage) break;
     if (env.clock.now() >= deadline) co_return fail(ErrorCode::kTimeout, "deleting " + objects);
   }
+  co_return co_await remove_descriptions_if_last(*env.archive, prefix, partition.topic, deadline);
 }
 
 }  // namespace forelog::replication

@@ -13,11 +13,13 @@
 #include "broker/archive/settings.h"
 #include "broker/base/metrics.h"
 #include "broker/cluster/chain_record.h"
+#include "broker/cluster/cluster_view.h"
 #include "broker/env/env.h"
 #include "broker/env/event.h"
 #include "broker/env/task_group.h"
 #include "broker/log/local_log.h"
 #include "broker/replication/compactor.h"
+#include "broker/replication/topic_describer.h"
 
 #include <functional>
 #include <memory>
@@ -46,6 +48,7 @@ class Archiver final : public Compactor::Archive {
     std::function<void(const PartitionKey&, Offset from, Offset to)> on_local_drop = {};
     Duration pass_interval = 5s;              // retention is looked at this often, at least
     Compactor::Context* compactor = nullptr;  // null: shards are not rewritten
+    TopicDescriber* topics = nullptr;         // null: the archive does not know of topics
   };
 
   // `log`, `archived` and `producers` outlive this. `archived` is filled from the catalog's copy of the chain at once.
@@ -55,6 +58,9 @@ class Archiver final : public Compactor::Archive {
 
   void start(Epoch leader_epoch);
   Task<void> stop();  // no longer than one request to the archive or the metadata store
+
+  // What the archive is to know of the topic before it gets its next shard.
+  void describe(cluster::TopicViewPtr topic) { topic_ = std::move(topic); }
 
   // Something was sealed, the settings changed, or records were deleted: look now.
   void wake();
@@ -95,6 +101,9 @@ class Archiver final : public Compactor::Archive {
   archive::ArchivedLog& archived_;
   PartitionKey partition_;
   Epoch epoch_ = kNoEpoch;
+
+  cluster::TopicViewPtr topic_;
+  cluster::TopicViewPtr described_;  // as the archive knows it
 
   bool loaded_ = false;  // `record_` is what the metadata store had when last heard of
   cluster::ChainRecord record_;

@@ -82,6 +82,7 @@ Task<Result<std::shared_ptr<Partition>>> Partition::open(PartitionContext& conte
   }
   if (log.latest_epoch() < leader_epoch) log.begin_epoch(leader_epoch);
   self->archiver_ = std::make_unique<Archiver>(context.archiver, log, self->archived_, &self->producers_);
+  self->archiver_->describe(self->topic_);
   self->archiver_->start(leader_epoch);
   self->follow_write_through();
   self->advance_high_watermark();
@@ -90,6 +91,7 @@ Task<Result<std::shared_ptr<Partition>>> Partition::open(PartitionContext& conte
 }
 
 void Partition::update(cluster::TopicViewPtr topic, Epoch leader_epoch) {
+  archiver_->describe(topic);
   if (topic->settings != topic_->settings) {
     log_->set_settings(*topic->settings);
     in_sync_.set_min_in_sync(topic->settings->min_insync_replicas);

@@ -124,6 +124,12 @@ Buffer ProducerTable::snapshot() const {
   return std::move(out).take_buffer();
 }
 
+ProducerId ProducerTable::largest_id() const {
+  ProducerId largest{-1};
+  for (const auto& [id, producer] : producers_) largest = std::max(largest, id);
+  return largest;
+}
+
 Result<ProducerTable> ProducerTable::restore(ByteView snapshot) {
   ProducerTable table;
   if (snapshot.empty()) return table;

@@ -50,6 +50,7 @@ class ProducerTable {
   std::vector<State> list() const;  // by id
 
   std::size_t size() const { return producers_.size(); }
+  ProducerId largest_id() const;                            // -1 when empty
   Buffer snapshot() const;                                  // the same bytes for the same state
   static Result<ProducerTable> restore(ByteView snapshot);  // empty bytes: an empty table. Fails CorruptFile
 

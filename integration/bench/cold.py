@@ -16,6 +16,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 import harness  # noqa: E402
+import s3_server  # noqa: E402
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
 
 SETTINGS = {"prefetch.mode": "read-ahead", "durability": "page-cache", "access.log.enable": "false"}
@@ -81,6 +82,7 @@ def main():
     parser.add_argument("--delay-ms", type=int, default=50)
     parser.add_argument("--cache-megabytes", type=int, default=512)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--archive", choices=["file", "s3"], default="file", help="s3: versitygw on loopback; integration/prepare.sh s3 builds it")
     parser.add_argument("--data", help="a folder to keep the topics in, or to find them in")
     parser.add_argument("--prepare", action="store_true", help="only write the topics")
     args = parser.parse_args()
@@ -88,7 +90,12 @@ def main():
     folder = args.data or tempfile.mkdtemp(prefix="forelog-cold-")
     os.makedirs(folder, exist_ok=True)
     broker = harness.Broker(folder, **SETTINGS, **{"cache.memory": args.cache_megabytes << 20})
+    server = None
     try:
+        if args.archive == "s3":
+            server = s3_server.S3Server(os.path.join(folder, "s3")).start()
+            broker.settings.update(server.settings())
+            broker.environment = s3_server.keys()
         prepare(broker, counts, args.megabytes)
         if args.prepare:
             return
@@ -114,6 +121,8 @@ def main():
             )
     finally:
         broker.close()
+        if server:
+            server.stop()
         if not args.data:
             shutil.rmtree(folder, ignore_errors=True)
 

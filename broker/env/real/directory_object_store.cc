@@ -39,10 +39,10 @@ DirectoryObjectStore::DirectoryObjectStore(std::string directory, Clock& clock, 
 
 Result<std::unique_ptr<DirectoryObjectStore>> DirectoryObjectStore::open(std::string directory, Clock& clock,
                                                                          Random& random, Duration first_byte_delay,
-                                                                         int threads) {
+                                                                         int threads, bool clears_uploads) {
   auto uploading = std::filesystem::path(directory) / kUploading;
   std::error_code error;
-  std::filesystem::remove_all(uploading, error);  // of a life before
+  if (clears_uploads) std::filesystem::remove_all(uploading, error);  // of a life before
   if (!error) std::filesystem::create_directories(uploading, error);
   if (error) return fail(posix_error("preparing the archive", directory, error.value()));
   return std::unique_ptr<DirectoryObjectStore>(

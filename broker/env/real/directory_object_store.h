@@ -18,10 +18,11 @@ namespace forelog::env {
 
 class DirectoryObjectStore final : public ObjectStore {
  public:
-  // Creates `directory` when missing. Every answer comes `first_byte_delay` late, as from a distant store; requests
-  // wait beside each other. Blocks.
+  // Creates `directory` when missing. With `clears_uploads`, removes what a crash left. Every answer comes
+  // `first_byte_delay` late, as from a distant store; requests wait beside each other. Blocks.
   static Result<std::unique_ptr<DirectoryObjectStore>> open(std::string directory, Clock& clock, Random& random,
-                                                            Duration first_byte_delay, int threads);
+                                                            Duration first_byte_delay, int threads,
+                                                            bool clears_uploads);
 
   Task<Result<void>> put(std::string key, ObjectContent& content, Deadline deadline) override;
   Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, TrafficClass traffic,

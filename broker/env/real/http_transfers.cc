@@ -3,6 +3,7 @@
 #include "broker/env/real/http_transfer.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <unordered_map>
 
@@ -14,6 +15,7 @@ namespace forelog::env {
 namespace {
 
 constexpr Duration kGrace = 200ms;           // from a deadline until the core stops waiting for the thread
+constexpr Duration kRounding = 20ms;         // libcurl counts milliseconds
 constexpr int kLookAroundMs = 50;            // how often deadlines of waiting requests are looked at
 constexpr std::size_t kIdleHandlesMax = 64;  // kept, so that their memory is used again
 
@@ -101,7 +103,10 @@ class HttpTransfers::Loop {
     epoll_event event{};
     event.events = events;
     event.data.fd = fd;
-    epoll_ctl(epoll_, operation, fd, &event);
+    if (epoll_ctl(epoll_, operation, fd, &event) == 0) return;
+    // A descriptor that was closed has left by itself, and one that is used again may still be known.
+    if (operation == EPOLL_CTL_MOD && errno == ENOENT) epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+    if (operation == EPOLL_CTL_ADD && errno == EEXIST) epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
   }
 
   static int on_socket(CURL*, curl_socket_t fd, int what, void* self, void* known) {
@@ -205,7 +210,7 @@ class HttpTransfers::Loop {
       active_.erase(at);
       curl_multi_remove_handle(multi_, handle);
       transfer->conclude(result);
-      if (transfer->answer.transport == s3::Transport::stalled && transfer->deadline <= owner_.clock_.now())
+      if (transfer->answer.transport == s3::Transport::stalled && transfer->deadline <= owner_.clock_.now() + kRounding)
         transfer->answer.transport = s3::Transport::deadline;
       long opened = 0;
       curl_easy_getinfo(handle, CURLINFO_NUM_CONNECTS, &opened);

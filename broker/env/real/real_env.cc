@@ -89,8 +89,9 @@ Result<std::unique_ptr<RealEnv>> RealEnv::open(RealEnvOptions options) {
     archive = parts->s3.get();
   } else if (!options.archive_url.empty()) {
     auto directory = TRY(archive_directory(options.archive_url));
-    parts->directory = TRY(DirectoryObjectStore::open(std::move(directory), clock, parts->random,
-                                                      options.archive_first_byte_delay, options.archive_threads));
+    parts->directory =
+        TRY(DirectoryObjectStore::open(std::move(directory), clock, parts->random, options.archive_first_byte_delay,
+                                       options.archive_threads, options.clears_uploads));
     archive = parts->directory.get();
   }
   parts->env.emplace(Env{parts->reactors, clock, parts->random, parts->files, parts->network, *parts->local,

@@ -1,5 +1,6 @@
 #include "broker/env/real/s3_object_store.h"
 
+#include "broker/base/log.h"
 #include "broker/env/event.h"
 #include "broker/env/object_key.h"
 #include "broker/env/real/s3_metrics.h"
@@ -15,7 +16,8 @@ namespace forelog::env {
 namespace {
 
 constexpr std::size_t kListPage = 1000;  // S3 gives no more at once
-constexpr Duration kStopCheck = 50ms;    // a pause outlasts a stop by no more
+constexpr Duration kLineEvery = 10s;
+constexpr Duration kStopCheck = 50ms;  // a pause outlasts a stop by no more
 
 Result<void> check_key(const std::string& key) {
   if (is_object_key(key)) return {};
@@ -126,6 +128,11 @@ Task<bool> S3ObjectStore::wait_to_retry(s3::Verdict verdict, int attempt, std::s
   auto pause = s3::pause_before(attempt, verdict.outcome, {}, left, parts_.random.next());
   if (!pause) co_return false;
   metrics_->note_retry(kind);
+  // One line for many: while a server is away, every request meets the same.
+  auto now = parts_.clock.now().time_since_epoch().count();
+  auto due = next_line_.load();
+  if (now >= due && next_line_.compare_exchange_strong(due, now + kLineEvery.count()))
+    log_line(warn, "s3_request_failed", {{"again_in_ms", to_ms(*pause)}, {"error", verdict.error}});
   auto until = parts_.clock.now() + *pause;
   while (!stopping_ && parts_.clock.now() < until)
     co_await sleep_until(parts_.clock, std::min(until, parts_.clock.now() + kStopCheck));

@@ -21,6 +21,7 @@
 #include "broker/env/task_group.h"
 
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -105,7 +106,8 @@ class S3ObjectStore final : public ObjectStore {
   std::unique_ptr<S3Credentials> credentials_;
   std::unique_ptr<S3Metrics> metrics_;
   std::atomic<bool> stopping_{false};
-  std::vector<std::unique_ptr<ByteBudget>> upload_budgets_;  // by core
+  std::atomic<Instant::rep> next_line_{std::numeric_limits<Instant::rep>::min()};  // about failures, in the log
+  std::vector<std::unique_ptr<ByteBudget>> upload_budgets_;                        // by core
   BlockingPool hashing_{1};
   HttpTransfers transfers_;
 };

@@ -69,7 +69,7 @@ std::string advice(const ServerError& said, const Answer& answer, const Location
   const auto& code = said.code;
   if (code == "SignatureDoesNotMatch" || code == "InvalidSignature")
     return "the secret key is wrong, or something on the way changes requests";
-  if (code == "InvalidAccessKeyId" || code == "UserDoesNotExist") return "the server does not know the access key";
+  if (code == "InvalidAccessKeyId" || code == "XAdminUserNotFound") return "the server does not know the access key";
   if (code == "AccessDenied" || code == "AllAccessDisabled")
     return "these keys may not do this; they need to list, read, write and delete in bucket " + location.bucket;
   if (code == "NoSuchBucket") return "there is no bucket " + location.bucket + "; create it, or correct archive.url";

@@ -1,0 +1,97 @@
+#include "broker/archive/topic_object.h"
+
+#include "broker/base/byte_reader.h"
+#include "broker/base/byte_writer.h"
+#include "broker/base/crc32c.h"
+#include "broker/base/json.h"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace forelog::archive {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x464c5444;  // "FLTD"
+constexpr std::int16_t kVersion = 1;
+constexpr std::int32_t kPartitionsMax = 1'000'000;
+constexpr std::size_t kDigits = 20, kHexDigits = 8;
+
+struct Page {
+  std::string name;
+  std::string id;
+  std::int32_t partitions = 0;
+  std::map<std::string, std::string> settings;
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("name", m.name);
+    field("id", m.id);
+    field("partitions", m.partitions);
+    field("settings", m.settings);
+  };
+};
+
+}  // namespace
+
+std::string topic_prefix(std::string_view prefix, const TopicId& topic) {
+  return fmt::format("{}/{}/", prefix, topic.text());
+}
+
+std::string descriptions_prefix(std::string_view prefix, const TopicId& topic) {
+  return topic_prefix(prefix, topic) + "topic/";
+}
+
+std::string description_key(std::string_view prefix, std::uint64_t number, const TopicDescription& description) {
+  return fmt::format("{}{:020}-{:08x}", descriptions_prefix(prefix, description.id), number,
+                     crc32c(encode_description(description)));
+}
+
+std::optional<DescriptionName> parse_description_key(std::string_view prefix, std::string_view key) {
+  if (!key.starts_with(prefix) || !key.substr(prefix.size()).starts_with('/')) return std::nullopt;
+  auto rest = key.substr(prefix.size() + 1);
+  auto slash = rest.find('/');
+  auto id = TopicId::parse(rest.substr(0, slash));
+  if (!id || slash == std::string_view::npos) return std::nullopt;
+  rest.remove_prefix(slash + 1);
+  constexpr std::string_view kFolder = "topic/";
+  if (!rest.starts_with(kFolder) || rest.size() != kFolder.size() + kDigits + 1 + kHexDigits) return std::nullopt;
+  rest.remove_prefix(kFolder.size());
+  DescriptionName out{*id, 0, std::string(rest.substr(kDigits + 1))};
+  auto [end, error] = std::from_chars(rest.data(), rest.data() + kDigits, out.number);
+  if (error != std::errc{} || end != rest.data() + kDigits || rest[kDigits] != '-') return std::nullopt;
+  return out;
+}
+
+Buffer encode_description(const TopicDescription& description) {
+  auto payload = to_json(Page{description.name,
+                              description.id.text(),
+                              description.partitions,
+                              {description.settings.begin(), description.settings.end()}});
+  ByteWriter writer;
+  writer.u32(kMagic);
+  writer.i16(kVersion);
+  writer.u32(crc32c(as_bytes(payload)));
+  writer.text(payload);
+  return std::move(writer).take_buffer();
+}
+
+Result<TopicDescription> decode_description(const TopicId& topic, ByteView bytes) {
+  auto bad = [&](std::string_view what) {
+    return fail(ErrorCode::kCorruptFile, fmt::format("description of topic {}: {}", topic.text(), what));
+  };
+  ByteReader reader(bytes);
+  auto magic = reader.u32();
+  auto version = reader.i16();
+  auto checksum = reader.u32();
+  if (!reader.ok() || magic != kMagic) return bad("not one");
+  if (version != kVersion) return bad(fmt::format("version {} is not known here", version));
+  auto payload = reader.bytes(static_cast<std::int64_t>(reader.remaining()));
+  if (crc32c(payload) != checksum) return bad("wrong checksum");
+  auto page = from_json<Page>(as_text(payload));
+  if (!page) return bad(page.error().context);
+  if (page->id != topic.text()) return bad("it is of " + page->id);
+  if (page->partitions <= 0 || page->partitions > kPartitionsMax || page->name.empty()) return bad("impossible");
+  return TopicDescription{
+      std::move(page->name), topic, page->partitions, {page->settings.begin(), page->settings.end()}};
+}
+
+}  // namespace forelog::archive
