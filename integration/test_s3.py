@@ -38,7 +38,7 @@ def test_history_goes_to_s3_and_comes_back(tmp_path, new_broker, kind):
         assert broker.metric('forelog_s3_requests_total{kind="put",outcome="ok"}') >= 7
         assert broker.metric('forelog_s3_requests_total{kind="get",outcome="ok"}') >= 7
         assert broker.metric("forelog_s3_received_bytes_total") > sum(len(v) for v in content) // 2
-        assert broker.metric("forelog_s3_sent_bytes_total") > sum(len(v) for v in content)
+        assert broker.metric("forelog_s3_sent_bytes_total") > sum(len(v) for v in content) - (1 << 20)  # the open shard stays here
         assert broker.metric("forelog_s3_connections_opened_total") < 64  # the others are used again
         broker.stop()
         broker.start()
