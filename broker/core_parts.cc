@@ -2,6 +2,7 @@
 
 #include "broker/api/internal_topics.h"
 #include "broker/base/log.h"
+#include "broker/cluster/records.h"
 
 #include <algorithm>
 #include <utility>
@@ -131,7 +132,15 @@ api::CoreServices CoreParts::services() {
           prefetcher_, fetch_sessions_, producer_ids_, read_metrics_};
 }
 
+// A topic whose record cannot be read is missing from the view, and is there all the same.
+Task<bool> CoreParts::topic_is_gone(TopicName topic) {
+  if (followed_ && followed_->topic(topic) != nullptr) co_return false;
+  auto found = co_await shared_.services.env.metadata.get(cluster::paths::topic(topic));
+  co_return !found && found.error().code == ErrorCode::kNotFound;
+}
+
 Task<void> CoreParts::start() {
+  coordinator_.ask_with([this](TopicName topic) { return topic_is_gone(std::move(topic)); });
   coordinator_.start();
   prefetcher_.start();
   co_await partitions_.start(shared_.services.cluster.view());

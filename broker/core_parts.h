@@ -54,6 +54,7 @@ class CoreParts {
   static constexpr Duration kArchiveStopMax = 1s;
 
   void follow(const cluster::ClusterViewPtr& view);
+  Task<bool> topic_is_gone(TopicName topic);
   void follow_settings(const cluster::ClusterView& view);
 
   Shared shared_;

@@ -89,7 +89,7 @@ Task<void> Coordinator::load(Coordinator& self, PartitionId partition, std::uint
       log_line(loaded->empty() ? debug : info, "groups_loaded",
                {{"partition", partition}, {"groups", loaded->size()}, {"ms", to_ms(self.clock_.now() - began)}});
       self.install(partition, std::move(*loaded));
-      co_return;
+      co_return co_await self.forget_gone_topics(partition);
     }
     log_line(warn, "groups_not_loaded", {{"partition", partition}, {"error", loaded.error()}});
     co_await self.changed_.wait(self.clock_.now() + kLoadRetryPause);

@@ -69,9 +69,13 @@ class Coordinator {
   // One group of a request of v8 and above; the handler turns older ones into it and back.
   Task<wire::OffsetFetchResponse::Group> fetch(wire::OffsetFetchRequest::Group request, ClientPtr client);
   Task<wire::OffsetDeleteResponse> delete_offsets(wire::OffsetDeleteRequest request);
-  // The topic is gone: so is what any group of this core has committed for it. To be called on every core; when it
-  // fails, offsets may come back with the next load, and expire.
+  // The topic is gone: so is what any group of this core has committed for it. To be called on every core. Tries until
+  // that is written: a topic made again under the name must not begin in the middle.
   Task<void> forget_topic(TopicName topic);
+  // Whether a topic is gone for certain; asked of the topics that loaded offsets name, because a crash may have come
+  // between a deletion and `forget_topic`. Set before `start`.
+  using TopicIsGone = std::function<Task<bool>(TopicName)>;
+  void ask_with(TopicIsGone topic_is_gone) { topic_is_gone_ = std::move(topic_is_gone); }
 
   // --- administration (coordinator_admin.cc) ---
   // A group that nobody knows is described as Dead.
@@ -135,6 +139,8 @@ class Coordinator {
   bool leads(PartitionId partition, std::uint64_t term) const;
   void install(PartitionId partition, GroupStore::StoredGroups groups);
   Task<Result<void>> forget(EntryPtr entry, std::vector<TopicPartition> partitions);
+  Task<void> forget_topic_in(EntryPtr entry, TopicName topic);
+  Task<void> forget_gone_topics(PartitionId partition);
   Task<Result<void>> bury(EntryPtr entry);
 
   env::Cores& cores_;
@@ -144,6 +150,7 @@ class Coordinator {
   const GroupSettings& settings_;
   GroupStore store_;
   GroupEvents events_;
+  TopicIsGone topic_is_gone_;
   CoordinatorMetrics metrics_;
   std::map<PartitionId, Led> led_;
   std::uint64_t last_term_ = 0;

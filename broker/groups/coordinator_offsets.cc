@@ -8,6 +8,8 @@
 namespace forelog::groups {
 namespace {
 
+constexpr Duration kForgetRetry = 1s;
+
 // Where in the response an offset's error goes, once its record is written or not.
 struct PendingCommit {
   TopicPartition partition;
@@ -88,11 +90,12 @@ Task<wire::OffsetCommitResponse> Coordinator::commit(wire::OffsetCommitRequest r
   GroupEvents::Committed told;
   for (std::size_t i = 0; i < commits.size(); ++i) {
     auto& each = commits[i];
-    entry->offsets.end_commit(each.partition);
     if (written) {
+      entry->offsets.end_commit(each.partition);
       told.emplace_back(each.partition, each.committed.offset);
       entry->offsets.put(each.partition, std::move(each.committed), (*written)[i]);
     } else {
+      entry->offsets.fail_commit(each.partition);
       response.topics[each.topic].partitions[each.index].error_code = answer_to_failed_write(written.error());
     }
   }
@@ -194,12 +197,39 @@ Task<void> Coordinator::forget_topic(TopicName topic) {
   Use use(*this);
   std::vector<EntryPtr> all;
   for (const auto& [id, entry] : groups_) all.push_back(entry);
-  for (const auto& entry : all) {
-    if (stopping_ || !is_current(entry)) continue;
-    auto gone = entry->offsets.partitions();
-    std::erase_if(gone, [&](const TopicPartition& each) { return each.topic != topic; });
-    auto forgotten = co_await forget(entry, std::move(gone));
-    if (!forgotten) log_line(warn, "offsets_not_deleted", {{"topic", topic}, {"error", forgotten.error()}});
+  for (const auto& entry : all) co_await forget_topic_in(entry, topic);
+}
+
+// What is committed while this goes on is of a topic made again under the name, and stays.
+Task<void> Coordinator::forget_topic_in(EntryPtr entry, TopicName topic) {
+  auto gone = entry->offsets.places(topic);
+  for (bool told = false; !gone.empty() && !stopping_ && is_current(entry);) {
+    std::vector<TopicPartition> partitions;
+    for (const auto& [partition, logged] : gone) partitions.push_back(partition);
+    auto forgotten = co_await forget(entry, std::move(partitions));
+    if (forgotten) co_return;
+    if (!std::exchange(told, true))
+      log_line(warn, "offsets_not_deleted", {{"topic", topic}, {"error", forgotten.error()}});
+    co_await changed_.wait(clock_.now() + kForgetRetry);
+    auto now = entry->offsets.places(topic);
+    std::erase_if(gone, [&](const auto& each) {
+      auto at = now.find(each.first);
+      return at == now.end() || at->second != each.second;
+    });
+  }
+}
+
+Task<void> Coordinator::forget_gone_topics(PartitionId partition) {
+  if (!topic_is_gone_) co_return;
+  std::set<TopicName> topics;
+  for (const auto& [id, entry] : groups_) {
+    if (entry->partition != partition) continue;
+    for (const auto& each : entry->offsets.partitions()) topics.insert(each.topic);
+  }
+  for (const auto& topic : topics) {
+    bool gone = co_await topic_is_gone_(topic);
+    if (stopping_) co_return;
+    if (gone) co_await forget_topic(topic);
   }
 }
 

@@ -6,12 +6,14 @@
 namespace forelog::groups {
 
 void Offsets::put(const TopicPartition& partition, CommittedOffset committed, Offset logged) {
+  uncertain_.erase(partition);
   auto [at, is_new] = offsets_.try_emplace(partition);
   if (!is_new && at->second.logged > logged) return;
   at->second = {std::move(committed), logged};
 }
 
 void Offsets::forget(const TopicPartition& partition, Offset logged) {
+  uncertain_.erase(partition);
   auto at = offsets_.find(partition);
   if (at != offsets_.end() && at->second.logged < logged) offsets_.erase(at);
 }
@@ -37,6 +39,25 @@ std::vector<TopicPartition> Offsets::partitions() const {
 void Offsets::end_commit(const TopicPartition& partition) {
   auto at = in_flight_.find(partition);
   if (at != in_flight_.end() && --at->second == 0) in_flight_.erase(at);
+}
+
+void Offsets::fail_commit(const TopicPartition& partition) {
+  end_commit(partition);
+  uncertain_.insert(partition);
+}
+
+std::map<TopicPartition, Offset> Offsets::places(const TopicName& topic) const {
+  std::map<TopicPartition, Offset> out;
+  for (const auto& [partition, entry] : offsets_) {
+    if (partition.topic == topic) out.emplace(partition, entry.logged);
+  }
+  for (const auto& [partition, count] : in_flight_) {
+    if (partition.topic == topic) out.emplace(partition, kNoOffset);
+  }
+  for (const auto& partition : uncertain_) {
+    if (partition.topic == topic) out.emplace(partition, kNoOffset);
+  }
+  return out;
 }
 
 std::vector<TopicPartition> Offsets::expired(const Group& group, WallTime now, Duration retention) const {

@@ -34,12 +34,17 @@ class Offsets {
   const CommittedOffset* find(const TopicPartition& partition) const;  // null: none
   std::map<TopicPartition, CommittedOffset> all() const;
   std::vector<TopicPartition> partitions() const;  // also those whose first commit is being written
+  // Of a topic: the partitions that have an offset, or may come to have one, and where its record stands (kNoOffset:
+  // it is being written, or its write failed and may have come through all the same).
+  std::map<TopicPartition, Offset> places(const TopicName& topic) const;
   bool empty() const { return offsets_.empty() && in_flight_.empty(); }
   std::size_t size() const { return offsets_.size(); }
 
   // A commit is being written: until it is done, the partition's offset does not expire.
   void begin_commit(const TopicPartition& partition) { ++in_flight_[partition]; }
   void end_commit(const TopicPartition& partition);
+  // Its write failed, as far as we know.
+  void fail_commit(const TopicPartition& partition);
 
   // What may be forgotten at `now` (KIP-211). Without members, all that the group has had, `retention` after the last
   // member left; offsets of a consumer that never joined, `retention` after their commit; in a stable group of
@@ -53,6 +58,7 @@ class Offsets {
   };
   std::map<TopicPartition, Entry> offsets_;
   std::map<TopicPartition, int> in_flight_;
+  std::set<TopicPartition> uncertain_;  // a failed write may stand in the log; settled by the next record
 };
 
 }  // namespace forelog::groups

@@ -162,9 +162,11 @@ class CoordinatorTest : public testing::Test {
     auto& env = self.machine_.env();
     self.coordinator_ =
         std::make_unique<Coordinator>(env.cores, env.random, self.log_, self.sink_, self.settings_, self.metrics_);
+    self.coordinator_->ask_with([&self](TopicName topic) { return is_gone(self, std::move(topic)); });
     self.coordinator_->start();
     co_return;
   }
+  static Task<bool> is_gone(CoordinatorTest& self, TopicName topic) { co_return self.gone_ == topic; }
   static Task<void> lead_all(CoordinatorTest& self) {
     for (std::int32_t i = 0; i < self.log_.partitions(); ++i) self.coordinator_->lead(PartitionId(i));
     co_return;
@@ -182,6 +184,7 @@ class CoordinatorTest : public testing::Test {
   MetricsRegistry metrics_;
   std::unique_ptr<Coordinator> coordinator_;
   GroupId group_{"g"};
+  TopicName gone_;  // the topic that is there no more, if any
   prefetch::ClientPtr client_ = the_client();
 
   static prefetch::ClientPtr the_client() {

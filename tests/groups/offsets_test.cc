@@ -157,6 +157,58 @@ TEST_F(OffsetsTest, ADeletedTopicTakesItsOffsetsWithIt) {
   EXPECT_EQ(committed("u", 0), 2);
 }
 
+// A topic made again under the name must not begin in the middle.
+TEST_F(CoordinatorTest, AGoneTopicIsForgottenThoughTheDiskFailsAtFirst) {
+  start();
+  ASSERT_EQ(commit(commit_request("t", 1, 42)), 0);
+  log_.fail_with(ErrorCode::kIo);
+  EXPECT_NE(commit(commit_request("t", 2, 43)), 0);
+  auto forgotten = [](Coordinator& coordinator) -> Task<bool> {
+    co_await coordinator.forget_topic(TopicName("t"));
+    co_return true;
+  };
+  auto done = begin(forgotten(*coordinator_));
+  world_.run_for(10s);
+  EXPECT_FALSE(done.arrived());
+  log_.fail_with(std::nullopt);
+  world_.run_for(10s);
+  EXPECT_TRUE(done.arrived());
+  EXPECT_EQ(committed("t", 1), -1);
+  restart();
+  EXPECT_EQ(committed("t", 1), -1);
+}
+
+TEST_F(CoordinatorTest, WhatIsCommittedWhileAnOlderTopicIsForgottenStays) {
+  start();
+  ASSERT_EQ(commit(commit_request("t", 1, 42)), 0);
+  ASSERT_EQ(commit(commit_request("t", 2, 42)), 0);
+  log_.fail_with(ErrorCode::kIo);
+  auto forgotten = [](Coordinator& coordinator) -> Task<bool> {
+    co_await coordinator.forget_topic(TopicName("t"));
+    co_return true;
+  };
+  auto done = begin(forgotten(*coordinator_));
+  world_.run_for(100ms);
+  log_.fail_with(std::nullopt);
+  ASSERT_EQ(commit(commit_request("t", 1, 7)), 0);
+  world_.run_for(10s);
+  EXPECT_TRUE(done.arrived());
+  restart();
+  EXPECT_EQ(committed("t", 1), 7);
+  EXPECT_EQ(committed("t", 2), -1);
+}
+
+TEST_F(CoordinatorTest, OffsetsOfATopicThatWentWhileTheBrokerWasDownAreForgotten) {
+  start();
+  ASSERT_EQ(commit(commit_request("t", 1, 42)), 0);
+  ASSERT_EQ(commit(commit_request("u", 1, 42)), 0);
+  gone_ = TopicName("t");
+  restart();
+  world_.run_for(1s);
+  EXPECT_EQ(committed("t", 1), -1);
+  EXPECT_EQ(committed("u", 1), 42);
+}
+
 TEST(Offsets, ATombstoneSparesWhatIsCommittedAfterIt) {
   Offsets offsets;
   TopicPartition partition{TopicName("t"), PartitionId(0)};
