@@ -147,7 +147,8 @@ wire::FetchResponse FetchSessions::finish(const Begun& begun, std::vector<FetchP
                                           std::vector<wire::FetchResponse::Partition> answers) {
   wire::FetchResponse response;
   response.session_id = begun.session_id;
-  // The session may have been evicted meanwhile: the client learns it with its next fetch.
+  // The session may have been evicted meanwhile. The client learns it with its next fetch; until then nothing is known
+  // of what it knows, so it is told everything.
   auto found = begun.session_id == 0 ? sessions_.end() : sessions_.find(begun.session_id);
   auto* session = found == sessions_.end() ? nullptr : &found->second;
   std::vector<Name> served;
@@ -163,7 +164,7 @@ wire::FetchResponse FetchSessions::finish(const Begun& begun, std::vector<FetchP
       entry->log_start = answer.log_start_offset;
       if (has_data) served.push_back(std::move(name));
     }
-    if (!begun.incremental || news) append(response, wanted[i], std::move(answer));
+    if (!begun.incremental || session == nullptr || news) append(response, wanted[i], std::move(answer));
   }
   // Their order among themselves stays: whoever was served first is served first of these.
   for (const auto& name : served) session->move_to_the_end(name);

@@ -295,6 +295,18 @@ TEST_F(FetchSessionsTest, ASessionEvictedDuringTheFetchIsLearntWithTheNext) {
   EXPECT_EQ(client.begin().error, wire::WireError(ErrorCode::kFetchSessionIdNotFound));
 }
 
+TEST_F(FetchSessionsTest, AnIncrementalFetchWhoseSessionWasEvictedLeavesNothingOut) {
+  FetchSessions one(1, 1, 1);
+  Client client(one);
+  client.begin({{"a", 0}});
+  auto begun = client.begin({{"a", 1}});  // whose high watermark it has never been told
+  ASSERT_TRUE(begun.incremental);
+  Client other(one);
+  other.begin({{"a", 0}, {"a", 1}, {"a", 2}});
+  auto response = one.finish(begun, begun.partitions, std::vector<wire::FetchResponse::Partition>(2));
+  EXPECT_EQ(response.responses.at(0).partitions.size(), 2u);
+}
+
 TEST_F(FetchSessionsTest, WhatAllSessionsRememberIsBounded) {
   FetchSessions few(10, 1, 1, 5);
   Client first(few), second(few);
