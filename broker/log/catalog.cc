@@ -28,17 +28,6 @@ std::string end_of(std::string prefix) {
   return prefix;
 }
 
-std::optional<PartitionKey> parse_partition(std::string_view text) {
-  auto dash = text.rfind('-');
-  if (dash == std::string_view::npos) return std::nullopt;
-  auto topic = TopicId::parse(text.substr(0, dash));
-  std::int32_t partition = -1;
-  auto digits = text.substr(dash + 1);
-  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), partition);
-  if (!topic || error != std::errc{} || end != digits.data() + digits.size() || partition < 0) return std::nullopt;
-  return PartitionKey{*topic, PartitionId(partition)};
-}
-
 // Every entry of a key space, page by page.
 Task<Result<env::LocalStore::Entries>> scan_all(env::LocalStore& store, std::string prefix) {
   env::LocalStore::Entries out;
@@ -61,6 +50,17 @@ Result<T> parse_value(std::string_view key, std::string_view value) {
 }
 
 }  // namespace
+
+std::optional<PartitionKey> parse_partition(std::string_view text) {
+  auto dash = text.rfind('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  auto topic = TopicId::parse(text.substr(0, dash));
+  std::int32_t partition = -1;
+  auto digits = text.substr(dash + 1);
+  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), partition);
+  if (!topic || error != std::errc{} || end != digits.data() + digits.size() || partition < 0) return std::nullopt;
+  return PartitionKey{*topic, PartitionId(partition)};
+}
 
 Catalog::Change& Catalog::Change::put_state(const PartitionState& state) {
   batch_.put(state_key(partition_), to_json(state));

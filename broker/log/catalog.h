@@ -74,4 +74,7 @@ class Catalog {
   env::LocalStore& store_;
 };
 
+// What `PartitionKey::text` wrote.
+std::optional<PartitionKey> parse_partition(std::string_view text);
+
 }  // namespace forelog::log

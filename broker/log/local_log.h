@@ -79,7 +79,7 @@ class LocalLog {
   // `PartitionState{}.log_start`. Reads only what lies after the last checkpoint. Fails CorruptFile, Io.
   static Task<Result<std::unique_ptr<LocalLog>>> open(LogContext& context, PartitionKey partition,
                                                       TopicSettings settings, BatchObserver* observer);
-  // CHECKs that it was closed, unless `remove_all` did.
+  // CHECKs that it was closed, unless `remove_files` did.
   ~LocalLog();
 
   PartitionKey partition() const;
@@ -173,13 +173,17 @@ class LocalLog {
   void tick(Instant now, WallTime wall);
   // After it only the destructor may be called. A checkpoint unless the disk fails, so that the next start is fast.
   Task<Result<void>> close();
-  // Deletes everything of the partition, here and in the catalog. Instead of close.
-  Task<Result<void>> remove_all();
+  // Deletes the partition's files; instead of close. The catalog still names it: that goes last
+  // (`Catalog::remove_all`), so that whoever is interrupted knows what there is to delete.
+  Task<Result<void>> remove_files();
 
  private:
   struct Impl;
   explicit LocalLog(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
 };
+
+// The files of a partition that is not open, if it has any.
+Task<Result<void>> remove_partition_files(LogContext& context, PartitionKey partition);
 
 }  // namespace forelog::log

@@ -92,7 +92,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   void tick(Instant now, WallTime wall);
   Task<void> wait_for_wal(Deadline deadline);  // until it has answered all that was submitted, or fails
   Task<void> stop();
-  Task<Result<void>> remove_all();
+  Task<Result<void>> remove_files();
   GrowingShard* growing_at(Offset base);
 
   // --- opening and truncation (local_log_open.cc) ---

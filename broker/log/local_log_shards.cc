@@ -303,16 +303,9 @@ Task<void> LocalLog::Impl::stop() {
   closed = true;
 }
 
-Task<Result<void>> LocalLog::Impl::remove_all() {
-  CO_TRY(co_await context.catalog.remove_all(partition));
-  context.wal.forget(partition);
+Task<Result<void>> LocalLog::Impl::remove_files() {
   tail.clear();
-  auto names = co_await context.env.files.list(directory());
-  if (!names && names.error().code == ErrorCode::kNotFound) co_return Result<void>{};
-  if (!names) co_return fail(std::move(names).error());
-  for (const auto& name : *names) CO_TRY(co_await context.env.files.remove(directory() + "/" + name));
-  CO_TRY(co_await context.env.files.remove(directory()));
-  co_return co_await context.env.files.sync_directory(context.directory);
+  co_return co_await remove_partition_files(context, partition);
 }
 
 // --- the public face -------------------------------------------------------------------------------------------------
@@ -398,11 +391,22 @@ Task<Result<void>> LocalLog::close() {
   co_return done;
 }
 
-Task<Result<void>> LocalLog::remove_all() {
+Task<Result<void>> LocalLog::remove_files() {
   auto self = impl_;
   self->closing = true;
   co_await self->stop();
-  co_return co_await Impl::in_turn<void>(self, self->remove_all());
+  co_return co_await Impl::in_turn<void>(self, self->remove_files());
+}
+
+Task<Result<void>> remove_partition_files(LogContext& context, PartitionKey partition) {
+  context.wal.forget(partition);
+  auto directory = partition_directory(context.directory, partition);
+  auto names = co_await context.env.files.list(directory);
+  if (!names && names.error().code == ErrorCode::kNotFound) co_return Result<void>{};
+  if (!names) co_return fail(std::move(names).error());
+  for (const auto& name : *names) CO_TRY(co_await context.env.files.remove(directory + "/" + name));
+  CO_TRY(co_await context.env.files.remove(directory));
+  co_return co_await context.env.files.sync_directory(context.directory);
 }
 
 }  // namespace forelog::log

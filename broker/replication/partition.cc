@@ -411,7 +411,7 @@ Task<void> Partition::close() {
 
 Task<Result<void>> Partition::remove_local() {
   co_await stop_tasks();
-  co_return co_await log_->remove_all();
+  co_return co_await log_->remove_files();
 }
 
 }  // namespace forelog::replication

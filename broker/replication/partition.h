@@ -132,7 +132,7 @@ class Partition {
 
   void tick(Instant now, WallTime wall);  // about once a second
   Task<void> close();                     // keeps everything; ends within seconds
-  Task<Result<void>> remove_local();      // the topic is gone: so are its local bytes. Instead of close
+  Task<Result<void>> remove_local();      // the topic is gone: so are its local files. Instead of close
 
  private:
   class Observer;

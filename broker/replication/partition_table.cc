@@ -3,6 +3,7 @@
 #include "broker/base/log.h"
 #include "broker/cluster/records.h"
 
+#include <set>
 #include <unordered_set>
 #include <utility>
 
@@ -158,30 +159,48 @@ Task<void> PartitionTable::remove(PartitionTable& self, PartitionPtr partition) 
     co_await self.stop_wanted_.wait(clock.now() + kSettleInterval);
   }
   auto removed = co_await partition->remove_local();
-  if (!removed) {
-    // What is left is an orphan, and goes at the next start.
-    log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
-  }
+  if (!removed) log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
   partition.reset();
-  co_await remove_orphan(self, key);
+  co_await remove_leftovers(self, key);
 }
 
-// Removes what archive and metadata store still have of a partition whose topic is gone, for as long as it takes.
-Task<void> PartitionTable::remove_orphan(PartitionTable& self, PartitionKey key) {
-  auto& env = self.parts_.context.env;
-  if (env.archive == nullptr) co_return;
+// Removes what there still is of a partition whose topic is gone, for as long as it takes.
+Task<void> PartitionTable::remove_leftovers(PartitionTable& self, PartitionKey key) {
   while (!self.stopping_) {
-    auto deadline = env.clock.now() + kRemovalMax;
-    auto removed = co_await remove_archived_partition(env, self.parts_.context.archive_prefix, key, deadline);
+    auto removed = co_await self.remove_everything(key);
     if (removed) co_return;
-    log_line(warn, "archive_remove_failed", {{"partition", key}, {"error", removed.error()}});
-    co_await self.stop_wanted_.wait(env.clock.now() + kRetryInterval);
+    log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
+    co_await self.stop_wanted_.wait(self.parts_.context.env.clock.now() + kRetryInterval);
   }
+}
+
+// The catalog last: the next start finds there what this one has left.
+Task<Result<void>> PartitionTable::remove_everything(PartitionKey key) {
+  auto& context = parts_.context;
+  CO_TRY(co_await log::remove_partition_files(context.log, key));
+  auto deadline = context.env.clock.now() + kRemovalMax;
+  if (context.env.archive != nullptr)
+    CO_TRY(co_await remove_archived_partition(context.env, context.archive_prefix, key, deadline));
+  co_return co_await context.log.catalog.remove_all(key);
+}
+
+// Of partitions that were open when the broker went down: what was never checkpointed is not in the catalog yet, and
+// may have a directory.
+Task<Result<std::set<PartitionKey>>> PartitionTable::stored_partitions() {
+  auto& log = parts_.context.log;
+  auto known = CO_TRY(co_await log.catalog.partitions());
+  std::set<PartitionKey> out(known.begin(), known.end());
+  auto directories = co_await parts_.context.env.files.list(log.directory);
+  if (!directories && directories.error().code != ErrorCode::kNotFound) co_return fail(std::move(directories).error());
+  if (!directories) co_return out;
+  for (const auto& name : *directories) {
+    if (auto partition = log::parse_partition(name)) out.insert(*partition);
+  }
+  co_return out;
 }
 
 Task<void> PartitionTable::remove_orphans(cluster::ClusterViewPtr view) {
-  auto& log = parts_.context.log;
-  auto known = co_await log.catalog.partitions();
+  auto known = co_await stored_partitions();
   if (!known) {
     log_line(error, "catalog_unreadable", {{"error", known.error()}});
     co_return;
@@ -194,11 +213,7 @@ Task<void> PartitionTable::remove_orphans(cluster::ClusterViewPtr view) {
       continue;
     }
     log_line(info, "orphan_removed", {{"partition", key}});
-    auto opened = co_await log::LocalLog::open(log, key, log::TopicSettings{}, nullptr);
-    if (!opened) continue;
-    auto removed = co_await (*opened)->remove_all();
-    if (!removed) log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
-    tasks_.spawn(remove_orphan(*this, key));
+    tasks_.spawn(remove_leftovers(*this, key));
   }
 }
 

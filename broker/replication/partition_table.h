@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -66,9 +67,11 @@ class PartitionTable final : public prefetch::ShardMap {
   };
   static Task<void> open(PartitionTable& self, cluster::TopicViewPtr topic, PartitionKey key, Epoch epoch);
   static Task<void> remove(PartitionTable& self, PartitionPtr partition);
-  static Task<void> remove_orphan(PartitionTable& self, PartitionKey key);
+  static Task<void> remove_leftovers(PartitionTable& self, PartitionKey key);
+  Task<Result<void>> remove_everything(PartitionKey key);
   static Task<void> tick(PartitionTable& self);
   Task<bool> view_is_complete();
+  Task<Result<std::set<PartitionKey>>> stored_partitions();
   Task<void> remove_orphans(cluster::ClusterViewPtr view);
   void reconcile(const cluster::ClusterView& view);
   bool leads(const cluster::ClusterView& view, const PartitionKey& key) const;

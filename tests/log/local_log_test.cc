@@ -252,12 +252,12 @@ TEST_F(LocalLogTest, RemovedPartitionLeavesNothingAndFreesTheWriteAheadLog) {
   start({{0, {}}, {1, {}}});
   append(batch_of("a"), 0);
   append(batch_of("b"), 1);
-  ASSERT_TRUE(run_here(log(0).remove_all()).has_value());
+  ASSERT_TRUE(run_here(log(0).remove_files()).has_value());
   storage->logs.erase(0);
   settings.erase(0);
   restart_after_crash(Loss::all);
   EXPECT_EQ(*machine->disk().list("data/log"), std::vector<std::string>{test::partition_key(1).text()});
-  EXPECT_EQ(run_here(storage->catalog.partitions())->size(), 0U) << "nothing was checkpointed of the other one";
+  EXPECT_EQ(run_here(storage->catalog.partitions())->size(), 0U) << "nothing was checkpointed of either";
   EXPECT_EQ(values(Offset(0), 1), std::vector<std::string>{"b"});
   stop();
 }
