@@ -257,7 +257,11 @@ Task<Result<std::vector<ShardDescriptor>>> LocalLog::Impl::set_log_start(Offset 
   for (const auto& shard : dropped) change.erase_shard(chain.id_of(shard));
   // Recovery takes the first shard that the catalog names for the beginning.
   for (const auto& shard : growing) {
-    if (shard->id().base >= shorter.start()) change.put_shard(describe(*shard));
+    if (shard->id().base < shorter.start()) continue;
+    auto noted = describe(*shard);
+    // A crash may take what is not synced, and recovery would miss what is noted.
+    noted.end = std::clamp(synced_end, noted.base, noted.end);
+    change.put_shard(noted);
   }
   CO_TRY(co_await context.catalog.commit(std::move(change), env::Durability::synced));
 
