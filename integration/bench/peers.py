@@ -19,25 +19,11 @@ sys.path.insert(0, HERE)
 import cold  # noqa: E402
 import peer  # noqa: E402
 import report  # noqa: E402
+from figures import disk_ceiling  # noqa: E402
 from peer import harness  # noqa: E402
 
 RESULTS = os.path.join(harness.ROOT, "build", "bench", "peers.json")
 DOCUMENT = os.path.join(harness.ROOT, "docs", "benchmarks.md")
-
-
-def disk_ceiling(folder, size, seconds=1.0):
-    """MB/s of one file written in pieces of `size`, each synced."""
-    path = os.path.join(folder, "ceiling")
-    block = os.urandom(size)
-    with open(path, "wb", buffering=0) as f:
-        start, written = time.monotonic(), 0
-        while time.monotonic() - start < seconds:
-            f.write(block)
-            os.fdatasync(f.fileno())
-            written += size
-        took = time.monotonic() - start
-    os.remove(path)
-    return written / took / (1 << 20)
 
 
 class Bench:
@@ -321,7 +307,7 @@ def main():
         folder = tempfile.mkdtemp(prefix="forelog-peers-", dir=os.environ.get("BENCH_FOLDER"))
         bench = Bench(args, folder)
         try:
-            disk = {"1 MiB": disk_ceiling(folder, 1 << 20), "16 KiB": disk_ceiling(folder, 16 << 10)}
+            disk = {"1 MiB": disk_ceiling(folder, 1 << 20, seconds=1.0), "16 KiB": disk_ceiling(folder, 16 << 10, seconds=1.0)}
             bench.say(f"{name}: the disk by itself syncs {disk['1 MiB']:.0f} MB/s in 1 MiB, {disk['16 KiB']:.0f} in 16 KiB")
             peers = ROWS[name](bench)
         finally:
