@@ -79,6 +79,8 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
                              .disk = shared.disk_tier,
                              .metrics = write_through_metrics_,
                              .partial_max = cache_.capacity() / 8},
+      producer_budget_(metrics, static_cast<std::size_t>(shared.settings.service.producers_per_partition_max),
+                       static_cast<std::size_t>(share(shared.settings.service.producers_max, shared.services))),
       partition_context_{.env = env_,
                          .self = shared.services.self,
                          .log = log_context_,
@@ -87,6 +89,7 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
                          .archiver = archiver_context_,
                          .write_through = write_through_context_,
                          .archive_prefix = shared.settings.archive.prefix,
+                         .producers = producer_budget_,
                          .producer_expiration = shared.settings.service.producer_id_expiration},
       partitions_({partition_context_, metrics,
                    [&services = shared.services, core](const PartitionKey& key) { return services.owner(key) == core; },
@@ -169,6 +172,8 @@ void CoreParts::follow_settings(const cluster::ClusterView& view) {
     log_line(warn, "dynamic_setting_ignored", {{"error", changed.error()}});
     return;
   }
+  auto service = read_settings<cluster::ServiceSettings>(view.broker_settings());
+  if (service) partition_context_.producer_expiration = service->producer_id_expiration;
   prefetcher_.configure(prefetch_share(*changed, shared_.services), staging(shared_.settings, shared_.services));
 }
 

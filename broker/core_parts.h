@@ -75,6 +75,7 @@ class CoreParts {
   replication::Archiver::Context archiver_context_;
   replication::WriteThroughMetrics write_through_metrics_;
   replication::WriteThrough::Context write_through_context_;
+  replication::ProducerBudget producer_budget_;
   replication::PartitionContext partition_context_;
   replication::PartitionTable partitions_;
   prefetch::AccessFeed accesses_;

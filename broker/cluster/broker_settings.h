@@ -61,6 +61,8 @@ struct ServiceSettings {
   Duration connections_idle_max = 600s;
   std::int32_t fetch_session_slots = 1000;
   Duration producer_id_expiration = 24h;
+  std::int32_t producers_per_partition_max = 100000;
+  std::int32_t producers_max = 1000000;
   bool auto_leader_rebalance = true;
   static constexpr auto fields = [](auto& s, auto&& field) {
     field("num.partitions", s.num_partitions, Range<std::int32_t>{1, 100000}, Scope::dynamic,
@@ -82,6 +84,11 @@ struct ServiceSettings {
           "Incremental fetch sessions kept.");
     field("producer.id.expiration.ms", s.producer_id_expiration, Range<Duration>{1ms, Duration::max()}, Scope::dynamic,
           "An idempotent producer silent for longer is forgotten.");
+    field("producers.per.partition.max", s.producers_per_partition_max, Range<std::int32_t>{8, 10000000},
+          "Idempotent producers that a partition remembers, about 250 bytes each; beyond, those silent longest are "
+          "forgotten, and with them what they sent last. The same on all brokers.");
+    field("producers.max", s.producers_max, Range<std::int32_t>{1000, 100000000},
+          "Idempotent producers that a broker remembers over all partitions; each core gets its part.");
     field("auto.leader.rebalance.enable", s.auto_leader_rebalance,
           "Whether leadership returns to preferred replicas by itself.");
   };

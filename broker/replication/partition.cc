@@ -18,21 +18,34 @@ Error closed(const PartitionKey& key) { return {ErrorCode::kNotLeader, key.text(
 // Keeps the producer table in step with the log, and hands its snapshot to each shard's footer.
 class Partition::Observer final : public log::BatchObserver {
  public:
-  Observer(ProducerTable& producers, Duration expiration) : producers_(producers), expiration_(expiration) {}
-  void on_append(log::BatchView batch) override { producers_.add(batch); }
+  Observer(ProducerTable& producers, const PartitionContext& context) : producers_(producers), context_(context) {
+    context_.producers.attach(producers_);
+  }
+  ~Observer() override { context_.producers.detach(producers_); }
+  Observer(const Observer&) = delete;
+  Observer& operator=(const Observer&) = delete;
+  void on_append(log::BatchView batch) override {
+    auto before = producers_.size();
+    producers_.add(batch);
+    if (producers_.size() != before) context_.producers.changed(producers_, before);
+  }
   Buffer snapshot() override {
     // Here and not by a timer: what a footer holds may depend on nothing but the batches.
-    producers_.expire(expiration_);
+    auto before = producers_.size();
+    producers_.expire(context_.producer_expiration);
+    context_.producers.changed(producers_, before);
     return producers_.snapshot();
   }
   Result<void> restore(ByteView snapshot) override {
+    auto before = producers_.size();
     producers_ = TRY(ProducerTable::restore(snapshot));
+    context_.producers.changed(producers_, before);
     return {};
   }
 
  private:
   ProducerTable& producers_;
-  Duration expiration_;
+  const PartitionContext& context_;
 };
 
 // Held across whatever suspends inside the partition; closing waits until the last is gone.
@@ -54,7 +67,7 @@ Partition::Partition(PartitionContext& context, cluster::TopicViewPtr topic, Par
       topic_(std::move(topic)),
       key_(key),
       epoch_(leader_epoch),
-      observer_(std::make_unique<Observer>(producers_, context.producer_expiration)),
+      observer_(std::make_unique<Observer>(producers_, context)),
       in_sync_(context.self, {context.self}, 1, 1, Offset(0)),
       archived_(key, context.cache, context.footers, context.env.clock),
       advanced_(context.env.clock),

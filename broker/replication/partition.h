@@ -15,6 +15,7 @@
 #include "broker/prefetch/shard_map.h"
 #include "broker/replication/archiver.h"
 #include "broker/replication/in_sync_set.h"
+#include "broker/replication/producer_budget.h"
 #include "broker/replication/producer_table.h"
 #include "broker/replication/write_through.h"
 
@@ -35,6 +36,7 @@ struct PartitionContext {
   Archiver::Context& archiver;
   WriteThrough::Context& write_through;
   std::string archive_prefix;
+  ProducerBudget& producers;
   Duration producer_expiration = 24h;
 };
 

@@ -2,6 +2,7 @@
 
 #include "broker/base/byte_reader.h"
 #include "broker/base/byte_writer.h"
+#include "broker/base/versions.h"
 
 #include <algorithm>
 #include <string>
@@ -96,6 +97,18 @@ void ProducerTable::expire(Duration idle) {
   });
 }
 
+std::size_t ProducerTable::evict_to(std::size_t count) {
+  if (producers_.size() <= count) return 0;
+  // By time, then by id: equal tables lose the same producers.
+  std::vector<std::pair<std::int64_t, ProducerId>> by_age;
+  by_age.reserve(producers_.size());
+  for (const auto& [id, producer] : producers_) by_age.emplace_back(producer.last_timestamp, id);
+  auto gone = static_cast<std::ptrdiff_t>(producers_.size() - count);
+  std::nth_element(by_age.begin(), by_age.begin() + gone - 1, by_age.end());
+  for (auto at = by_age.begin(); at != by_age.begin() + gone; ++at) producers_.erase(at->second);
+  return static_cast<std::size_t>(gone);
+}
+
 Buffer ProducerTable::snapshot() const {
   std::vector<ProducerId> ids;  // in order, so that equal tables have equal bytes
   ids.reserve(producers_.size());
@@ -137,7 +150,9 @@ Result<ProducerTable> ProducerTable::restore(ByteView snapshot) {
     return fail(ErrorCode::kCorruptFile, std::string("producer snapshot: ") + what);
   };
   ByteReader in(snapshot);
-  if (in.u8() != kVersion) return corrupt("version is not known");
+  auto version = in.u8();
+  if (version != kVersion)
+    return fail(ErrorCode::kCorruptFile, unknown_version("producer snapshot", version, kVersion));
   table.newest_timestamp_ = in.i64();
   auto count = in.uvarlong();
   if (!in.ok() || count > in.remaining() / kProducerSize) return corrupt("more producers than bytes");

@@ -41,6 +41,11 @@ class ProducerTable {
   // By the records' clock, not ours, so that replicas agree.
   void expire(Duration idle);
 
+  // Forgets the producers that have been silent longest, by the log's clock, until no more than `count` are left;
+  // returns how many went. What comes from them later is taken as from a producer that nobody knows: any sequence
+  // begins (KIP-360), and a repetition of what came before is no longer noticed.
+  std::size_t evict_to(std::size_t count);
+
   struct State {
     ProducerId id;
     std::int16_t epoch = -1;

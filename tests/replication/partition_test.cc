@@ -30,7 +30,8 @@ struct Core {
         archiver{env, &footers, &cache, archiver_metrics, {}},
         write_through_metrics(registry),
         write_through{env, cache, nullptr, write_through_metrics, 1_MiB},
-        context{env, BrokerId(0), log, cache, footers, archiver, write_through, "forelog"} {}
+        producers(registry, 1000, 10000),
+        context{env, BrokerId(0), log, cache, footers, archiver, write_through, "forelog", producers} {}
 
   Task<void> start() {
     auto replayed = co_await log::replay_wal(env, "wal", "data");
@@ -59,6 +60,7 @@ struct Core {
   Archiver::Context archiver;
   WriteThroughMetrics write_through_metrics;
   WriteThrough::Context write_through;
+  ProducerBudget producers;
   PartitionContext context;
 };
 

@@ -2,6 +2,8 @@
 
 #include "broker/env/simulated/seeded_random.h"
 #include "broker/log/batch_builder.h"
+#include "broker/replication/producer_budget.h"
+#include "tests/support/golden.h"
 
 #include <gtest/gtest.h>
 
@@ -104,6 +106,75 @@ TEST_F(ProducerTableTest, HostileSnapshotsAreRefusedWithoutHarm) {
     auto restored = ProducerTable::restore(as_bytes(bytes));
     if (restored) EXPECT_EQ(restored->size(), 4U);
   }
+}
+
+TEST_F(ProducerTableTest, TheLongestSilentGoWhenThereAreTooMany) {
+  for (int i = 1; i <= 10; ++i) EXPECT_EQ(produce(0, 0, 1, 1000 * i, i), "append");
+  EXPECT_EQ(produce(0, 1, 1, 20'000, 2), "append") << "the second is the newest now";
+  EXPECT_EQ(table_.evict_to(20), 0U);
+  EXPECT_EQ(table_.evict_to(3), 7U);
+  std::vector<std::int64_t> left;
+  for (const auto& state : table_.list()) left.push_back(state.id.value());
+  EXPECT_EQ(left, (std::vector<std::int64_t>{2, 9, 10}));
+  EXPECT_EQ(produce(0, 5, 1, 21'000, 1), "append") << "one that is forgotten begins anew, wherever it stands";
+  EXPECT_EQ(produce(0, 7, 1, 21'000, 2), "OutOfOrderSequence") << "one that is not goes on";
+}
+
+TEST_F(ProducerTableTest, ASnapshotOfVersion1StaysReadable) {
+  EXPECT_EQ(produce(3, 0, 2, 1000, 7), "append");
+  EXPECT_EQ(produce(3, 2, 1, 1500, 7), "append");
+  EXPECT_EQ(produce(0, 0, 1, 2000, 9), "append");
+  auto written = std::string(table_.snapshot().text());
+  auto stored = forelog::test::golden("producer_snapshot_v1", written);
+  EXPECT_EQ(stored, written);
+  auto read = ProducerTable::restore(as_bytes(stored));
+  ASSERT_TRUE(read);
+  ASSERT_EQ(read->list().size(), 2U);
+  EXPECT_EQ(read->list()[0].epoch, 3);
+  EXPECT_EQ(read->list()[0].last_sequence, 2);
+  stored[0] = 2;
+  auto newer = ProducerTable::restore(as_bytes(stored));
+  ASSERT_FALSE(newer);
+  EXPECT_NE(newer.error().text().find("start the release that wrote it, or a newer one"), std::string::npos)
+      << newer.error().text();
+}
+
+class ProducerBudgetTest : public ProducerTableTest {
+ protected:
+  void add(ProducerTable& table, int producer) {
+    auto before = table.size();
+    auto bytes = batch(0, 0, 1, clock_++, producer);
+    table.add(*log::BatchView::parse(bytes));
+    budget_.changed(table, before);
+  }
+  std::int64_t counted() {
+    MetricsSnapshot snapshot;
+    registry_.collect(snapshot);
+    return snapshot[{"forelog_producers", ""}].value;
+  }
+  MetricsRegistry registry_;
+  ProducerBudget budget_{registry_, 100, 250};
+  std::int64_t clock_ = 1;
+};
+
+TEST_F(ProducerBudgetTest, APartitionAndACoreStayWithinTheirBounds) {
+  ProducerTable first, second, third;
+  for (auto* table : {&first, &second, &third}) budget_.attach(*table);
+  for (int i = 0; i < 1000; ++i) {
+    add(first, i);
+    EXPECT_LE(first.size(), 100U);
+  }
+  EXPECT_GT(first.size(), 80U);
+  EXPECT_EQ(first.list().back().id, ProducerId(999)) << "the newest stays";
+  for (int i = 0; i < 90; ++i) add(second, i);
+  for (int i = 0; i < 90; ++i) {
+    add(third, i);
+    EXPECT_LE(first.size() + second.size() + third.size(), 250U);
+  }
+  EXPECT_EQ(third.size(), 90U) << "the largest gives way";
+  EXPECT_EQ(counted(), static_cast<std::int64_t>(first.size() + second.size() + third.size()));
+  for (auto* table : {&first, &second, &third}) budget_.detach(*table);
+  EXPECT_EQ(counted(), 0);
 }
 
 }  // namespace
