@@ -118,6 +118,7 @@ Task<Result<void>> Broker::Parts::recover() {
   auto directory = settings.broker.log_dirs.front();
   CO_TRY(co_await env.files.create_directories(directory + "/segments"));
   CO_TRY(co_await env.files.create_directories(directory + "/wal"));
+  CO_TRY(co_await catalog.check_version());
   auto report = CO_TRY(co_await log::replay_wal(env, directory + "/wal", directory + "/segments"));
   if (report.entries > 0 || report.torn) {
     log_line(info, "wal_replayed",

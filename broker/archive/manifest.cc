@@ -5,6 +5,7 @@
 #include "broker/base/byte_writer.h"
 #include "broker/base/crc32c.h"
 #include "broker/base/json.h"
+#include "broker/base/versions.h"
 
 #include <charconv>
 
@@ -68,7 +69,7 @@ Result<Manifest> decode_manifest(const PartitionKey& partition, ByteView bytes) 
   auto version = reader.i16();
   auto checksum = reader.u32();
   if (!reader.ok() || magic != kMagic) return bad("not a manifest");
-  if (version != kVersion) return bad(fmt::format("version {} is not known here", version));
+  if (version != kVersion) return bad(unknown_version("manifest", version, kVersion));
   auto payload = reader.bytes(static_cast<std::int64_t>(reader.remaining()));
   if (crc32c(payload) != checksum) return bad("wrong checksum");
   auto page = from_json<Page>(as_text(payload));

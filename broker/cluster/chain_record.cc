@@ -2,6 +2,7 @@
 
 #include "broker/base/json.h"
 #include "broker/base/limits.h"
+#include "broker/base/versions.h"
 
 namespace forelog::cluster {
 namespace {
@@ -69,7 +70,7 @@ Result<ChainRecord> decode_chain_record(const PartitionKey& partition, std::stri
   auto record = from_json<ChainRecord>(text);
   if (!record) return bad(record.error().context);
   if (record->version < 1 || record->version > kVersion) {
-    return bad("version " + std::to_string(record->version) + " is not known here");
+    return bad(unknown_version("chain record", record->version, kVersion));
   }
   const auto& shards = record->shards;
   for (std::size_t i = 0; i < shards.size(); ++i) {

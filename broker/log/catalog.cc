@@ -1,6 +1,7 @@
 #include "broker/log/catalog.h"
 
 #include "broker/base/json.h"
+#include "broker/base/versions.h"
 
 #include <charconv>
 
@@ -13,6 +14,7 @@ namespace {
 constexpr std::string_view kStates = "log/1/state/";
 constexpr std::string_view kShards = "log/1/shard/";
 constexpr std::string_view kFooters = "log/1/footer/";
+constexpr std::int64_t kVersion = 1;
 constexpr std::size_t kPage = 1000;
 
 std::string state_key(PartitionKey partition) { return std::string(kStates) + partition.text(); }
@@ -83,6 +85,16 @@ Catalog::Change& Catalog::Change::erase_shard(ShardId shard) {
   batch_.erase(shard_key(kShards, shard));
   batch_.erase(shard_key(kFooters, shard));
   return *this;
+}
+
+Task<Result<void>> Catalog::check_version() {
+  // Behind all keys of version 1, "log/1/…": '0' is the character after '/'.
+  auto newer = CO_TRY(co_await store_.scan("log/10", "log0", 1));
+  if (newer.empty()) co_return Result<void>{};
+  auto digits = std::string_view(newer.front().first).substr(4);
+  std::int64_t version = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), version);
+  co_return fail(ErrorCode::kCorruptFile, unknown_version("catalog of shards", version, kVersion));
 }
 
 Task<Result<std::vector<PartitionKey>>> Catalog::partitions() {

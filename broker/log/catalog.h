@@ -63,6 +63,9 @@ class Catalog {
 
   explicit Catalog(env::LocalStore& store) : store_(store) {}
 
+  // Fails CorruptFile when a newer release has written here: what it knows of the segments this one does not see, and
+  // would take them for leftovers. To be asked first.
+  Task<Result<void>> check_version();
   Task<Result<std::vector<PartitionKey>>> partitions();
   // What is known of `partition`: nothing yet is an entry without shards. Fails CorruptFile.
   Task<Result<PartitionEntry>> load(PartitionKey partition);

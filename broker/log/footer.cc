@@ -3,6 +3,7 @@
 #include "broker/base/byte_reader.h"
 #include "broker/base/byte_writer.h"
 #include "broker/base/crc32c.h"
+#include "broker/base/versions.h"
 
 #include <algorithm>
 
@@ -132,7 +133,7 @@ Result<FooterPlace> find_footer(ByteView trailer) {
   in.u16();
   in.u32();
   if (in.u32() != kMagic) return corrupt("no magic at the end");
-  if (version != kVersion) return corrupt("version " + std::to_string(version) + " is not known");
+  if (version != kVersion) return corrupt(unknown_version("footer", version, kVersion));
   Bytes footer_size = Bytes{body_size} + static_cast<Bytes>(kFooterTrailerSize);
   if (data_size > static_cast<std::uint64_t>(kShardSizeMax) || footer_size > kFooterSizeMax)
     return corrupt("impossible sizes");

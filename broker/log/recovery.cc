@@ -123,6 +123,8 @@ Task<Result<FileReport>> replay_file(env::Env& env, env::Path path, std::int64_t
   auto size = CO_TRY(co_await file->size());
   auto head = CO_TRY(co_await file->read_at(0, kWalFileHeaderSize));
   auto named = decode_wal_file_header(head);
+  // What only a newer release can read must not be thrown away.
+  if (auto newer = newer_wal_version(head)) co_return fail(ErrorCode::kCorruptFile, path + ": " + *newer);
   // A file made just before the crash is empty, or still has the header of its earlier life.
   if (!named || *named != number) co_return report;
 

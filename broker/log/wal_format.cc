@@ -4,6 +4,7 @@
 #include "broker/base/byte_writer.h"
 #include "broker/base/crc32c.h"
 #include "broker/base/limits.h"
+#include "broker/base/versions.h"
 
 #include <charconv>
 
@@ -35,8 +36,16 @@ Result<std::int64_t> decode_wal_file_header(ByteView bytes) {
   in.u16();
   auto number = in.i64();
   if (!in.ok() || magic != kMagic) return fail(ErrorCode::kCorruptFile, "not a write-ahead log");
-  if (version != kVersion) return fail(ErrorCode::kCorruptFile, "write-ahead log version " + std::to_string(version));
+  if (version != kVersion) return fail(ErrorCode::kCorruptFile, unknown_version("write-ahead log", version, kVersion));
   return number;
+}
+
+std::optional<std::string> newer_wal_version(ByteView bytes) {
+  ByteReader in(bytes);
+  auto magic = in.u32();
+  auto version = in.u16();
+  if (!in.ok() || magic != kMagic || version <= kVersion) return std::nullopt;
+  return unknown_version("write-ahead log", version, kVersion);
 }
 
 Buffer encode_wal_record_header(const WalRecordHeader& header, const Slices& payload) {

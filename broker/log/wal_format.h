@@ -33,6 +33,8 @@ struct WalRecordHeader {
 Buffer encode_wal_file_header(std::int64_t number);
 // The file's number. Fails CorruptFile.
 Result<std::int64_t> decode_wal_file_header(ByteView bytes);
+// What to say when the file is of a version that only a newer release reads; nothing when it is not.
+std::optional<std::string> newer_wal_version(ByteView bytes);
 
 // The header, with a checksum over itself and `payload`.
 Buffer encode_wal_record_header(const WalRecordHeader& header, const Slices& payload);

@@ -5,7 +5,9 @@
 #include "broker/env/simulated/simulated_world.h"
 #include "broker/log/batch_builder.h"
 #include "broker/log/catalog.h"
+#include "broker/log/compaction.h"
 #include "broker/log/footer.h"
+#include "broker/log/recovery.h"
 #include "broker/log/wal_format.h"
 #include "tests/support/run_task.h"
 
@@ -138,6 +140,102 @@ TEST(Golden, ACatalogOfVersion1) {
   ASSERT_TRUE(entry);
   EXPECT_EQ(entry->state, state);
   EXPECT_EQ(entry->shards, (std::vector{sealed, open}));
+}
+
+// The shard that compaction and merging leave: a hole in its offsets, a delete horizon, a header without records.
+TEST(Golden, ARewrittenSegmentOfVersion1) {
+  KeyMap newest(10, 1_MiB, {1, 2});
+  CleanRules rules{newest, Offset(200), from_ms(1'700'000'100'000), 24h, {}};
+  BatchBuilder with_tombstone{Offset(104)};
+  with_tombstone.add(1'700'000'000'500, "gone", std::nullopt).add(1'700'000'000'400, "key", "old");
+  FooterBuilder builder(ShardId{kPartition, Offset(100), Generation(3)});
+  std::string segment;
+  newest.put(as_bytes("key"), Offset(110));
+  for (const auto& bytes : {batch(100, 3), std::move(with_tombstone).build(), batch(106, 3)}) {
+    bool is_last = BatchView::parse(bytes)->base_offset() == Offset(106);
+    auto cleaned = *clean_batch(bytes, rules, is_last);
+    if (cleaned.bytes.empty()) continue;
+    builder.add(*BatchView::parse(cleaned.bytes));
+    segment += cleaned.bytes.text();
+  }
+  auto footer = builder.finish(Buffer::copy_of("producers"));
+  segment += footer.encode().text();
+  auto stored = golden("segment_v1_rewritten", segment);
+  EXPECT_EQ(stored, segment);
+  auto place = *find_footer(as_bytes(stored).last(kFooterTrailerSize));
+  auto read = Footer::decode(as_bytes(stored).last(static_cast<std::size_t>(place.footer_size)));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->shard.generation, Generation(3));
+  EXPECT_EQ(read->end, Offset(108));
+  auto first = *parse_intact(as_bytes(stored));
+  EXPECT_EQ(first.base_offset(), Offset(104));
+  EXPECT_TRUE(first.has_delete_horizon());
+  auto records = *Records::open(first, 1_MiB);
+  Record record;
+  ASSERT_TRUE(*records.next(record));
+  EXPECT_EQ(record.timestamp, 1'700'000'000'500);
+  EXPECT_FALSE(record.value);
+  EXPECT_EQ(parse_intact(as_bytes(stored).subspan(first.size()))->record_count(), 0);
+}
+
+TEST(Golden, ACatalogOfVersion1AfterARewrite) {
+  PartitionState state{Offset(100), Offset(105), Offset(100), {}, Offset(104), Generation(3)};
+  env::SimulatedWorld world(1);
+  auto& machine = world.machine(1);
+  Catalog catalog(machine.env().local);
+  Catalog::Change change(kPartition);
+  change.put_state(state);
+  ASSERT_TRUE(run(world, machine, catalog.commit(std::move(change), env::Durability::synced)));
+  auto written = text_of(*run(world, machine, machine.env().local.scan("", "~", 100)));
+  auto stored = golden("catalog_v1_rewritten", written);
+  EXPECT_EQ(stored, written);
+  EXPECT_EQ(run(world, machine, catalog.load(kPartition))->state, state);
+}
+
+// --- what only a newer release can read ------------------------------------------------------------------------------
+
+constexpr std::string_view kWhatToDo = "start the release that wrote it, or a newer one";
+
+TEST(NewerRelease, ItsFootersAreRefusedWithWhatToDo) {
+  auto encoded = footer_of({batch(100, 3)}).encode();
+  std::string bytes(encoded.text());
+  bytes[bytes.size() - 11] = 2;
+  auto read = Footer::decode(as_bytes(bytes));
+  ASSERT_FALSE(read);
+  EXPECT_NE(read.error().text().find("footer of version 2"), std::string::npos) << read.error().text();
+  EXPECT_NE(read.error().text().find(kWhatToDo), std::string::npos) << read.error().text();
+}
+
+TEST(NewerRelease, ItsWriteAheadLogIsRefusedAndStays) {
+  env::SimulatedWorld world(1);
+  auto& machine = world.machine(1);
+  auto& env = machine.env();
+  ASSERT_TRUE(run(world, machine, env.files.create_directories("wal")));
+  auto file = *run(world, machine, env.files.open("wal/" + wal_file_name(7), env::OpenMode::create));
+  std::string header(encode_wal_file_header(7).text());
+  header[5] = 2;
+  ASSERT_TRUE(run(world, machine, file->write_at(0, {Buffer::copy_of(header)})));
+  auto replayed = run(world, machine, replay_wal(env, "wal", "log"));
+  ASSERT_FALSE(replayed);
+  EXPECT_NE(replayed.error().text().find(kWhatToDo), std::string::npos) << replayed.error().text();
+  EXPECT_EQ(run(world, machine, env.files.list("wal"))->size(), 1U);
+}
+
+TEST(NewerRelease, ItsCatalogIsRefusedWithWhatToDo) {
+  env::SimulatedWorld world(1);
+  auto& machine = world.machine(1);
+  Catalog catalog(machine.env().local);
+  Catalog::Change change(kPartition);
+  change.put_state({});
+  ASSERT_TRUE(run(world, machine, catalog.commit(std::move(change), env::Durability::synced)));
+  EXPECT_TRUE(run(world, machine, catalog.check_version()));
+  env::StoreBatch newer;
+  newer.put("log/12/state/x", "?");
+  ASSERT_TRUE(run(world, machine, machine.env().local.commit(std::move(newer), env::Durability::synced)));
+  auto checked = run(world, machine, catalog.check_version());
+  ASSERT_FALSE(checked);
+  EXPECT_NE(checked.error().text().find("version 12"), std::string::npos) << checked.error().text();
+  EXPECT_NE(checked.error().text().find(kWhatToDo), std::string::npos);
 }
 
 }  // namespace

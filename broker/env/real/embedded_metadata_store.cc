@@ -2,6 +2,7 @@
 
 #include "broker/base/byte_reader.h"
 #include "broker/base/byte_writer.h"
+#include "broker/base/versions.h"
 
 #include <utility>
 
@@ -51,7 +52,11 @@ Result<StoredZnode> decode(std::string_view path, std::string_view value) {
   stored.znode.version = in.i32();
   stored.znode.children_version = in.i32();
   stored.children = in.i32();
-  if (!in.ok() || version != kVersion) return fail(ErrorCode::kCorruptFile, "znode " + std::string(path));
+  if (in.ok() && version != kVersion) {
+    return fail(ErrorCode::kCorruptFile,
+                "znode " + std::string(path) + ": " + unknown_version("record", version, kVersion));
+  }
+  if (!in.ok()) return fail(ErrorCode::kCorruptFile, "znode " + std::string(path));
   stored.znode.data = in.text(static_cast<std::int64_t>(in.remaining()));
   return stored;
 }
