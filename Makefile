@@ -202,6 +202,7 @@ verify:  # everything long: all tests under each sanitizer, many seeds, real cli
 	@$(MAKE) --no-print-directory test MODE=asan
 	@$(MAKE) --no-print-directory test MODE=tsan
 	@$(MAKE) --no-print-directory simulate MODE=release SEEDS=$(or $(SEEDS),2000)
+	@FORELOG_DAYS=90 PRINT=1 build/release/tests/simulation_test --gtest_filter='Months.*'
 	@integration/prepare.sh minio
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory integration MODE=release
