@@ -200,6 +200,7 @@ KAFKA_TOOLS = {
         "4.1.0": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     },
     "get-offsets": "org.apache.kafka.tools.GetOffsetShell",
+    "delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
 }
 
 
