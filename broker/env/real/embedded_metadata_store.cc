@@ -3,7 +3,9 @@
 #include "broker/base/byte_reader.h"
 #include "broker/base/byte_writer.h"
 #include "broker/base/versions.h"
+#include "broker/env/task_group.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace forelog::env {
@@ -14,6 +16,7 @@ constexpr std::int8_t kVersion = 1;
 constexpr std::string_view kZnodes = "meta/z";
 constexpr std::string_view kEphemerals = "meta/e";
 constexpr std::size_t kScanStep = 1000;
+constexpr std::size_t kLoadsTogether = 32;
 
 // The children of one znode lie side by side: the path of the parent, a zero byte, the name.
 std::string children_prefix(std::string_view path) {
@@ -147,13 +150,44 @@ Task<void> EmbeddedMetadataStore::write_pending() {
   writing_ = false;
 }
 
+// A topic of many partitions is thousands of znodes: their reads wait beside each other, level by level, and below what
+// does not exist nothing is read.
+Task<Result<void>> EmbeddedMetadataStore::load_all(Znodes& znodes) {
+  std::map<std::ptrdiff_t, std::vector<std::pair<const std::string, std::optional<StoredZnode>>*>> levels;
+  for (auto& entry : znodes) levels[std::ranges::count(entry.first, '/')].push_back(&entry);
+  for (auto& [depth, entries] : levels) {
+    std::erase_if(entries, [&](const auto* entry) {
+      auto parent = znodes.find(parent_of(entry->first));
+      return entry->first != "/" && parent != znodes.end() && parent->first != "/" && !parent->second;
+    });
+    Loads loads{std::move(entries), 0, {}};
+    TaskGroup group(cores_);
+    for (std::size_t i = 0; i < std::min(loads.entries.size(), kLoadsTogether); ++i)
+      group.spawn(load_some(*this, loads));
+    co_await group.join();
+    CO_TRY(std::move(loads.outcome));
+  }
+  co_return Result<void>{};
+}
+
+Task<void> EmbeddedMetadataStore::load_some(EmbeddedMetadataStore& self, Loads& loads) {
+  while (loads.outcome && loads.next < loads.entries.size()) {
+    auto* entry = loads.entries[loads.next++];
+    auto stored = co_await self.load(entry->first);
+    if (stored)
+      entry->second = *std::move(stored);
+    else
+      loads.outcome = fail(std::move(stored).error());
+  }
+}
+
 // Decides every commit of the round on what those before it leave, and writes what they change.
 Task<Result<void>> EmbeddedMetadataStore::write_round(std::vector<std::shared_ptr<Pending>> round) {
   Znodes znodes;
   for (const auto& each : round) {
-    for (const auto& path : znodes_needed(each->ops))
-      if (!znodes.contains(path)) znodes[path] = CO_TRY(co_await load(path));
+    for (auto& path : znodes_needed(each->ops)) znodes.try_emplace(std::move(path));
   }
+  CO_TRY(co_await load_all(znodes));
   std::set<std::string> changed;
   for (auto& each : round) each->outcome = apply_ops(each->ops, znodes, changed);
   if (changed.empty()) co_return Result<void>{};

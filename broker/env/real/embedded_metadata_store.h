@@ -41,7 +41,16 @@ class EmbeddedMetadataStore final : public MetadataStore {
     Event done;
   };
 
+  // Reads of znodes that wait beside each other.
+  struct Loads {
+    std::vector<std::pair<const std::string, std::optional<StoredZnode>>*> entries;
+    std::size_t next = 0;
+    Result<void> outcome;
+  };
+
   Task<Result<std::optional<StoredZnode>>> load(std::string path);
+  Task<Result<void>> load_all(Znodes& znodes);
+  static Task<void> load_some(EmbeddedMetadataStore& self, Loads& loads);
   Task<Result<void>> commit_here(std::vector<MetadataOp> ops);
   Task<void> write_pending();
   Task<Result<void>> write_round(std::vector<std::shared_ptr<Pending>> round);
