@@ -9,7 +9,7 @@
 namespace forelog::cluster {
 
 // A wait cannot be called off, so none is longer than what a stop may take.
-inline constexpr Duration kFollowWait = 500ms;
+inline constexpr Duration kFollowWait = 100ms;
 inline constexpr Duration kRetryWait = 200ms;
 
 struct ClusterState::PerCore {

@@ -10,7 +10,7 @@ namespace forelog::cluster {
 using env::MetadataOp;
 
 // A wait cannot be called off, so none is longer than what a stop may take.
-inline constexpr Duration kFollowWait = 500ms;
+inline constexpr Duration kFollowWait = 100ms;
 inline constexpr Duration kRetryWait = 200ms;
 inline constexpr Duration kElectionTimeout = 10s;
 // Scripts that add partitions rewrite a topic's znode, which nobody waits for: there are too many. So we look.
