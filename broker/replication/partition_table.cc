@@ -13,6 +13,8 @@ namespace {
 constexpr std::size_t kOpeningMax =
     64;  // at once, so that a start with many partitions does not open all files together
 constexpr Duration kTickInterval = 1s;
+constexpr std::size_t kTickTogether = 2000;
+constexpr std::size_t kTickSlicesMax = 50;
 constexpr Duration kRetryInterval = 5s;
 constexpr Duration kRemovalMax = 60s;
 constexpr Duration kSettleMax = 10s;
@@ -46,16 +48,20 @@ PartitionTable::~PartitionTable() = default;
 
 Task<void> PartitionTable::start(cluster::ClusterViewPtr view) {
   view_ = view;
+  auto& log = parts_.context.log;
+  auto known = co_await log.local.load(log.catalog);
+  // Then every partition is looked for on the disk.
+  if (!known) log_line(warn, "local_partitions_unreadable", {{"error", known.error()}});
   co_await remove_orphans(view);
-  reconcile(*view);
+  reconcile(*view, nullptr);
   while (opening_ > 0 && !stopping_) co_await changed_.wait(kForever);
   tasks_.spawn(tick(*this));
 }
 
 void PartitionTable::follow(cluster::ClusterViewPtr view) {
   if (stopping_) return;
-  view_ = std::move(view);
-  reconcile(*view_);
+  auto before = std::exchange(view_, std::move(view));
+  reconcile(*view_, before.get());
 }
 
 bool PartitionTable::leads(const cluster::ClusterView& view, const PartitionKey& key) const {
@@ -63,9 +69,19 @@ bool PartitionTable::leads(const cluster::ClusterView& view, const PartitionKey&
   return is_here(view, key) && state != nullptr && state->leader == parts_.context.self;
 }
 
-void PartitionTable::reconcile(const cluster::ClusterView& view) {
+void PartitionTable::reconcile(const cluster::ClusterView& view, const cluster::ClusterView* before) {
+  // Views share what has not changed. With many topics, most of each view is that.
+  auto same_in = [](const cluster::ClusterView& other, const TopicName& name, const cluster::TopicViewPtr& topic) {
+    auto at = other.topics().find(name);
+    return at != other.topics().end() && at->second == topic;
+  };
   std::unordered_set<PartitionKey> wanted;
+  std::unordered_set<TopicId> unchanged;
   for (const auto& [name, topic] : view.topics()) {
+    if (before != nullptr && same_in(*before, name, topic)) {
+      unchanged.insert(topic->id);
+      continue;
+    }
     if (topic->deleting) continue;
     for (const auto& partition : topic->partitions) {
       PartitionKey key{topic->id, partition.id};
@@ -82,9 +98,14 @@ void PartitionTable::reconcile(const cluster::ClusterView& view) {
       }
     }
   }
+  metrics_.partitions.set(static_cast<std::int64_t>(slots_.size()));
+  bool only_new = before != nullptr && std::ranges::all_of(before->topics(), [&](const auto& entry) {
+                    return same_in(view, entry.first, entry.second);
+                  });
+  if (only_new) return;
   for (auto it = slots_.begin(); it != slots_.end();) {
     auto& [key, slot] = *it;
-    if (wanted.contains(key) || slot.opening) {
+    if (wanted.contains(key) || slot.opening || unchanged.contains(key.topic)) {
       ++it;
       continue;
     }
@@ -110,6 +131,7 @@ Task<void> PartitionTable::open(PartitionTable& self, cluster::TopicViewPtr topi
   if (!opened) {
     ++self.metrics_.open_failures;
     slot.error = opened.error();
+    self.retry_wanted_ = true;
     log_line(warn, "partition_open_failed", {{"topic", topic->name}, {"partition", key}, {"error", opened.error()}});
   } else if (self.stopping_) {
     auto partition = *std::move(opened);
@@ -220,27 +242,39 @@ Task<void> PartitionTable::remove_orphans(cluster::ClusterViewPtr view) {
 Task<void> PartitionTable::tick(PartitionTable& self) {
   auto& clock = self.parts_.context.env.clock;
   Instant retry_at = clock.now() + kRetryInterval;
-  while (!self.stopping_) {
+  Bytes local = 0;
+  Bytes archived = 0;
+  for (std::size_t slice = 0; !self.stopping_;) {
+    // A hundred thousand partitions in one go would keep the core from its requests for too long.
+    auto slices = std::min(self.slots_.size() / kTickTogether + 1, kTickSlicesMax);
     auto now = clock.now();
     auto wall = clock.wall();
-    Bytes local = 0;
-    Bytes archived = 0;
-    for (auto& [key, slot] : self.slots_) {
-      if (!slot.partition) continue;
-      slot.partition->tick(now, wall);
-      for (const auto& shard : slot.partition->chain().shards()) {
-        if (shard.local) local += shard.size;
-        if (shard.archived) archived += shard.size;
+    // When the table grows meanwhile, some partitions are looked at twice in this second, or not.
+    auto buckets = self.slots_.bucket_count();
+    slice = std::min(slice, slices - 1);
+    for (auto bucket = buckets * slice / slices; bucket < buckets * (slice + 1) / slices; ++bucket) {
+      for (auto at = self.slots_.begin(bucket); at != self.slots_.end(bucket); ++at) {
+        const auto& partition = at->second.partition;
+        if (!partition) continue;
+        partition->tick(now, wall);
+        for (const auto& shard : partition->chain().shards()) {
+          if (shard.local) local += shard.size;
+          if (shard.archived) archived += shard.size;
+        }
       }
     }
-    self.metrics_.bytes_local.set(local);
-    self.metrics_.bytes_archived.set(archived);
-    self.metrics_.opening.set(static_cast<std::int64_t>(self.opening_));
+    if (++slice == slices) {
+      self.metrics_.bytes_local.set(std::exchange(local, 0));
+      self.metrics_.bytes_archived.set(std::exchange(archived, 0));
+      self.metrics_.opening.set(static_cast<std::int64_t>(self.opening_));
+      slice = 0;
+    }
     if (now >= retry_at) {
       retry_at = now + kRetryInterval;
-      self.reconcile(*self.view_);  // tries again what could not be opened
+      // Tries again what could not be opened.
+      if (std::exchange(self.retry_wanted_, false)) self.reconcile(*self.view_, nullptr);
     }
-    co_await self.stop_wanted_.wait(now + kTickInterval);
+    co_await self.stop_wanted_.wait(now + kTickInterval / static_cast<std::int64_t>(slices));
   }
 }
 

@@ -73,7 +73,7 @@ class PartitionTable final : public prefetch::ShardMap {
   Task<bool> view_is_complete();
   Task<Result<std::set<PartitionKey>>> stored_partitions();
   Task<void> remove_orphans(cluster::ClusterViewPtr view);
-  void reconcile(const cluster::ClusterView& view);
+  void reconcile(const cluster::ClusterView& view, const cluster::ClusterView* before);
   bool leads(const cluster::ClusterView& view, const PartitionKey& key) const;
 
   Parts parts_;
@@ -85,6 +85,7 @@ class PartitionTable final : public prefetch::ShardMap {
   Event stop_wanted_;
   std::size_t opening_ = 0;        // slots
   std::size_t files_opening_ = 0;  // of these, past the queue
+  bool retry_wanted_ = false;      // something could not be opened
   bool stopping_ = false;
   TaskGroup tasks_;
 };
