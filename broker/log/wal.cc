@@ -17,6 +17,9 @@ constexpr Bytes kRoundMax = 32_MiB;  // of one gather write
 constexpr Duration kRetryPause = 100ms;
 constexpr Duration kAskAgain = 5s;     // partitions that have not checkpointed are asked again
 constexpr std::size_t kSparesMax = 2;  // files kept to be overwritten, which syncs faster than growing one
+constexpr Bytes kPrepareStep = 1_MiB;
+// A broker that fills files faster than this has little use for overwriting: its rounds are large.
+constexpr Duration kPrepareAge = 2s;
 
 struct WalMetrics {
   explicit WalMetrics(MetricsRegistry& r)
@@ -82,6 +85,8 @@ struct Wal::Impl : std::enable_shared_from_this<Wal::Impl> {
   Task<bool> commit(Round& round);
   Task<Result<void>> write(Round& round);
   Task<Result<void>> open_next();
+  Task<void> prepare();
+  Task<Result<void>> make_spare(std::int64_t number);
   void answer(Round& round);
   void set_error(std::optional<Error> now);
   void release(PartitionKey partition, Lsn lsn);
@@ -106,6 +111,9 @@ struct Wal::Impl : std::enable_shared_from_this<Wal::Impl> {
   env::FilePtr file;
   Bytes position = 0;
   bool avoid_file = false;  // the disk failed in it: write elsewhere
+  bool overwrites = false;  // the file had its size before
+  bool preparing = false;
+  Instant opened_at{};
   std::int64_t next_file = 1;
   Lsn next_lsn{1};
   std::unordered_map<PartitionKey, CoreId> homes;
@@ -203,7 +211,8 @@ Task<bool> Wal::Impl::commit(Round& round) {
 Task<Result<void>> Wal::Impl::write(Round& round) {
   Bytes bytes = 0;
   for (const auto& arrived : round) bytes += arrived.submission.size();
-  bool full = position > 0 && position + bytes > settings.file_size;
+  // A file that grows is left as soon as there is one to overwrite.
+  bool full = position > 0 && (position + bytes > settings.file_size || (!overwrites && !spares.empty()));
   if (!file || full || avoid_file) CO_TRY(co_await open_next());
 
   Slices slices;
@@ -242,9 +251,12 @@ Task<Result<void>> Wal::Impl::open_next() {
     co_return fail(ErrorCode::kOverloaded, "the write-ahead log has reached " + std::to_string(settings.size_max) +
                                                " bytes and waits for segments to be synced");
   }
+  bool slow = opened_at == Instant{} || env.clock.now() - opened_at >= kPrepareAge;
+  opened_at = env.clock.now();
   auto number = next_file++;
   auto name = path(wal_file_name(number));
-  if (!spares.empty()) {
+  overwrites = !spares.empty();
+  if (overwrites) {
     auto spare = path(wal_spare_name(spares.front()));
     spares.pop_front();
     CO_TRY(co_await env.files.rename(spare, name));
@@ -256,7 +268,43 @@ Task<Result<void>> Wal::Impl::open_next() {
   avoid_file = false;
   files.push_back({number, {}, {}});
   metrics.files.set(static_cast<std::int64_t>(files.size()));
+  if (slow && spares.empty() && !std::exchange(preparing, true)) tasks.spawn(prepare());
   co_return Result<void>{};
+}
+
+// Growing a file makes each sync write the file system's journal too; overwriting one does not, and takes a third less
+// time. So the next file is filled with zeros while this one is written.
+Task<void> Wal::Impl::prepare() {
+  auto number = next_file++;
+  auto made = co_await make_spare(number);
+  if (made) {
+    spares.push_back(number);
+  } else if (made.error().code != ErrorCode::kStopping) {
+    log_line(warn, "wal_spare_not_made", {{"error", made.error()}});
+  }
+  preparing = false;
+}
+
+Task<Result<void>> Wal::Impl::make_spare(std::int64_t number) {
+  auto name = path(wal_spare_name(number));
+  auto spare = CO_TRY(co_await env.files.open(name, env::OpenMode::create));
+  MutableBuffer room(static_cast<std::size_t>(std::min(kPrepareStep, settings.file_size)));
+  std::ranges::fill(room.view(), std::byte{0});
+  auto zeros = std::move(room).freeze();
+  Result<void> done;
+  for (Bytes at = 0; done && at < settings.file_size; at += static_cast<Bytes>(zeros.size())) {
+    if (stopping) done = fail(ErrorCode::kStopping, name);
+    if (!done) break;
+    auto size = std::min(static_cast<Bytes>(zeros.size()), settings.file_size - at);
+    Slices piece{zeros.slice(0, static_cast<std::size_t>(size))};
+    // Synced piece by piece: the writer's syncs wait for no more than one of them.
+    done = co_await spare->write_at(at, std::move(piece));
+    if (done) done = co_await spare->sync();
+  }
+  if (done) co_return done;
+  spare.reset();
+  (void)co_await env.files.remove(name);  // else the next start does
+  co_return done;
 }
 
 void Wal::Impl::answer(Round& round) {
