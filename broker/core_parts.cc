@@ -12,6 +12,8 @@ namespace {
 
 Bytes share(Bytes whole, const api::Services& services) { return whole / std::max(1, services.env.cores.count()); }
 
+std::string segments_directory(const AllSettings& settings) { return settings.broker.log_dirs.front() + "/segments"; }
+
 // The staging list's share of a core's cache: what unread prefetches may hold together.
 Bytes staging(const AllSettings& settings, const api::Services& services) {
   return static_cast<Bytes>(static_cast<double>(share(settings.cache.memory, services)) * settings.cache.staging_share);
@@ -40,12 +42,14 @@ CoreParts::CoreParts(Shared shared, CoreId core, MetricsRegistry& metrics)
       env_(with_archive(shared.services.env, archive_)),
       tail_budget_(share(shared.settings.log.tail_memory, shared.services)),
       log_metrics_(metrics),
+      local_partitions_(shared.services.env, segments_directory(shared.settings)),
       log_context_{shared.services.env,
                    shared.wal,
                    shared.catalog,
                    tail_budget_,
                    log_metrics_,
-                   shared.settings.broker.log_dirs.front() + "/segments",
+                   local_partitions_,
+                   segments_directory(shared.settings),
                    shared.settings.log.checkpoint_bytes},
       footers_({shared.services.env.cores, shared.services.env.clock, shared.services.env.random, archive_,
                 shared.catalog, metrics},

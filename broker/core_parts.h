@@ -64,6 +64,7 @@ class CoreParts {
   env::Env env_;  // the broker's, with `archive_` for an archive
   log::TailBudget tail_budget_;
   log::LogMetrics log_metrics_;
+  log::LocalPartitions local_partitions_;
   log::LogContext log_context_;
   archive::FooterCache footers_;
   archive::ArchiveSource source_;

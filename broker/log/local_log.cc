@@ -76,6 +76,7 @@ Result<AppendResult> LocalLog::Impl::append(Buffer batch, Epoch epoch, WallTime 
   context.metrics.appended_bytes.add(static_cast<std::int64_t>(batch.size()));
   appended_since_checkpoint += static_cast<Bytes>(batch.size());
   if (dirty_since == Instant::max()) dirty_since = context.env.clock.now();
+  if (!has_directory && !std::exchange(making_directory, true)) tasks.spawn(make_directory(*this));
   auto base = shard.id().base;
   auto held = tail.append(out.base, end, base, static_cast<std::uint32_t>(position), std::move(batch));
   if (settings.durability == Durability::wal) {
@@ -143,6 +144,7 @@ void LocalLog::Impl::on_wal_durable(Offset base, Offset batch_end, Lsn lsn) {
 }
 
 void LocalLog::Impl::update_durable() {
+  if (!has_directory) return;
   auto now = std::max(durable, synced_end);
   if (settings.durability == Durability::page_cache) {
     now = std::max(now, written_end);
@@ -177,26 +179,50 @@ Task<void> LocalLog::Impl::write_loop(Impl& self) {
   while (self.written_end < self.write_target && self.tail.unwritten() > 0) {
     auto done = co_await write_some(self);
     if (done) {
-      if (std::exchange(self.write_error, std::nullopt)) {
-        log_line(info, "segment_writes_again", {{"partition", self.partition}});
-        self.advanced.notify();
-      }
-      self.wake.notify();
+      self.write_works();
       continue;
     }
-    self.context.metrics.flush_failures.add();
-    ++self.write_failures;
-    if (!self.write_error) {
-      log_line(warn, "segment_write_fails", {{"partition", self.partition}, {"error", done.error()}});
-    }
-    self.write_error = std::move(done).error();
-    self.advanced.notify();
-    self.wake.notify();
+    self.write_failed(std::move(done).error());
     if (self.closing) break;
     co_await self.wake.wait(self.context.env.clock.now() + kRetryPause);
   }
   self.writing = false;
   self.wake.notify();
+}
+
+void LocalLog::Impl::write_works() {
+  if (std::exchange(write_error, std::nullopt)) {
+    log_line(info, "segment_writes_again", {{"partition", partition}});
+    advanced.notify();
+  }
+  wake.notify();
+}
+
+void LocalLog::Impl::write_failed(Error failing) {
+  context.metrics.flush_failures.add();
+  ++write_failures;
+  if (!write_error) log_line(warn, "segment_write_fails", {{"partition", partition}, {"error", failing}});
+  write_error = std::move(failing);
+  advanced.notify();
+  wake.notify();
+}
+
+// Before its first batch counts as durable, a partition has a directory: replay puts entries only into those there are,
+// as those of deleted partitions are to stay gone.
+Task<void> LocalLog::Impl::make_directory(Impl& self) {
+  while (!self.has_directory) {
+    auto made = co_await self.context.local.make_directory(self.partition);
+    if (made) {
+      self.has_directory = true;
+      self.write_works();
+      self.update_durable();
+      break;
+    }
+    self.write_failed(std::move(made).error());
+    if (self.closing) break;
+    co_await self.wake.wait(self.context.env.clock.now() + kRetryPause);
+  }
+  self.making_directory = false;
 }
 
 Task<Result<void>> LocalLog::Impl::write_some(Impl& self) {
@@ -217,6 +243,10 @@ Task<Result<void>> LocalLog::Impl::write_some(Impl& self) {
 
 Task<Result<env::FilePtr>> LocalLog::Impl::file_of(std::shared_ptr<GrowingShard> shard) {
   if (shard->file) co_return shard->file;
+  if (!has_directory) {
+    CO_TRY(co_await context.local.make_directory(partition));
+    has_directory = true;
+  }
   auto opened = CO_TRY(co_await context.env.files.open(path_of(shard->id()), env::OpenMode::create));
   if (!shard->file) shard->file = std::move(opened);
   co_return shard->file;

@@ -19,6 +19,7 @@
 #include "broker/log/catalog.h"
 #include "broker/log/chain.h"
 #include "broker/log/footer.h"
+#include "broker/log/local_partitions.h"
 #include "broker/log/tail.h"
 #include "broker/log/topic_settings.h"
 #include "broker/log/wal.h"
@@ -54,6 +55,7 @@ struct LogContext {
   Catalog& catalog;
   TailBudget& tail_budget;
   LogMetrics& metrics;
+  LocalPartitions& local;
   env::Path directory;              // of all segments
   Bytes checkpoint_bytes = 64_MiB;  // a partition checkpoints after this much
 };

@@ -47,6 +47,9 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   std::optional<Error> error() const { return wal_error ? wal_error : write_error; }
   void request_write(Offset up_to);
   static Task<void> write_loop(Impl& self);
+  static Task<void> make_directory(Impl& self);
+  void write_failed(Error error);
+  void write_works();
   static Task<Result<void>> write_some(Impl& self);
   Task<Result<void>> written_up_to(Offset offset);  // waits for the write loop
   Task<Result<env::FilePtr>> file_of(std::shared_ptr<GrowingShard> shard);
@@ -140,6 +143,10 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   std::optional<Error> wal_error, write_error;
   std::int64_t write_failures = 0;
   std::int64_t rewrites = 0;  // shards that took the place of others; a read that sees it change begins again
+  // Durably, since this life's first append: without it, replay would drop what the write-ahead log has. One that is
+  // there may be what a life left that crashed before its name was durable.
+  bool has_directory = false;
+  bool making_directory = false;
   bool writing = false;
   bool turn_taken = false;
   bool checkpoint_spawned = false;

@@ -29,9 +29,13 @@ Task<Result<std::unique_ptr<LocalLog>>> LocalLog::open(LogContext& context, Part
 }
 
 Task<Result<void>> LocalLog::Impl::open() {
-  auto entry = CO_TRY(co_await context.catalog.load(partition));
+  PartitionEntry entry;
+  std::vector<SegmentName> segments;
+  if (context.local.is_known(partition)) {
+    entry = CO_TRY(co_await context.catalog.load(partition));
+    segments = CO_TRY(co_await list_segments());
+  }
   state = std::move(entry.state);
-  auto segments = CO_TRY(co_await list_segments());
   auto growing_from = std::find_if_not(entry.shards.begin(), entry.shards.end(), is_settled);
   std::vector<ShardDescriptor> settled(entry.shards.begin(), growing_from);
   std::vector<ShardDescriptor> unsettled(growing_from, entry.shards.end());
@@ -49,17 +53,11 @@ Task<Result<void>> LocalLog::Impl::open() {
   co_return Result<void>{};
 }
 
-// The partition's segments by base; makes its directory, durably, when it is new.
+// The partition's segments by base.
 Task<Result<std::vector<SegmentName>>> LocalLog::Impl::list_segments() {
   std::vector<SegmentName> out;
   auto names = co_await context.env.files.list(directory());
-  if (!names && names.error().code == ErrorCode::kNotFound) {
-    // Replay puts entries only where the directory is, so it must be there before the first one is acknowledged.
-    CO_TRY(co_await context.env.files.create_directories(directory()));
-    CO_TRY(co_await context.env.files.sync_directory(directory()));
-    CO_TRY(co_await context.env.files.sync_directory(context.directory));
-    co_return out;
-  }
+  if (!names && names.error().code == ErrorCode::kNotFound) co_return out;
   if (!names) co_return fail(std::move(names).error());
   for (const auto& name : *names) {
     if (auto segment = parse_segment_name(name)) out.push_back(*segment);

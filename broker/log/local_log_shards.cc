@@ -25,6 +25,8 @@ GrowingShard* LocalLog::Impl::growing_at(Offset base) {
 
 // --- checkpoint ------------------------------------------------------------------------------------------------------
 Task<Result<void>> LocalLog::Impl::checkpoint() {
+  // Nothing was ever stored of it, and nothing of it is worth storing.
+  if (chain.empty() && !context.local.is_known(partition)) co_return Result<void>{};
   struct Part {
     std::shared_ptr<GrowingShard> shard;
     Bytes size;
@@ -210,6 +212,8 @@ Task<Result<void>> LocalLog::Impl::adopt_archived(std::vector<ShardDescriptor> s
     shard.state = ShardState::archived;
     change.put_shard(shard);
   }
+  change.put_state(state);
+  context.local.note(partition);
   auto joined = shards;
   joined.insert(joined.end(), chain.shards().begin(), chain.shards().end());
   CO_TRY(Chain::make(partition, joined));
@@ -404,6 +408,7 @@ Task<Result<void>> LocalLog::remove_files() {
 
 Task<Result<void>> remove_partition_files(LogContext& context, PartitionKey partition) {
   context.wal.forget(partition);
+  if (!context.local.is_known(partition)) co_return Result<void>{};
   auto directory = partition_directory(context.directory, partition);
   auto names = co_await context.env.files.list(directory);
   if (!names && names.error().code == ErrorCode::kNotFound) co_return Result<void>{};

@@ -200,10 +200,13 @@ Task<void> PartitionTable::remove_leftovers(PartitionTable& self, PartitionKey k
 Task<Result<void>> PartitionTable::remove_everything(PartitionKey key) {
   auto& context = parts_.context;
   CO_TRY(co_await log::remove_partition_files(context.log, key));
+  if (!context.log.local.is_known(key)) co_return Result<void>{};
   auto deadline = context.env.clock.now() + kRemovalMax;
   if (context.env.archive != nullptr)
     CO_TRY(co_await remove_archived_partition(context.env, context.archive_prefix, key, deadline));
-  co_return co_await context.log.catalog.remove_all(key);
+  CO_TRY(co_await context.log.catalog.remove_all(key));
+  context.log.local.forget(key);
+  co_return Result<void>{};
 }
 
 // Of partitions that were open when the broker went down: what was never checkpointed is not in the catalog yet, and

@@ -67,6 +67,40 @@ TEST_F(LocalLogTest, PowerCutKeepsWhatWasAcknowledged) {
   stop();
 }
 
+TEST_F(LocalLogTest, APartitionNeverWrittenToLeavesNothingOnTheDisk) {
+  start({{0, {}}, {1, {}}});
+  append(batch_of("a"), 0);
+  stop();
+  auto names = run_here(machine->env().files.list("data/log"));
+  ASSERT_TRUE(names.has_value()) << names.error().text();
+  EXPECT_EQ(names->size(), 1U);
+  Catalog catalog(machine->env().local);
+  EXPECT_EQ(run_here(catalog.partitions())->size(), 1U);
+  start({{0, {}}, {1, {}}});
+  append(batch_of("b"), 1);
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(values(Offset(0), 0), std::vector<std::string>{"a"});
+  EXPECT_EQ(values(Offset(0), 1), std::vector<std::string>{"b"});
+  stop();
+}
+
+TEST_F(LocalLogTest, ASlowWriterOverwritesAFileThatWasPrepared) {
+  wal_file = 64_KiB;
+  start();
+  append(batch_of("a"));
+  world->run_for(1s);
+  append(batch_of("b"));
+  bool whole = false;
+  for (const auto& name : *run_here(machine->env().files.list("data/wal"))) {
+    auto file = *run_here(machine->env().files.open("data/wal/" + name, env::OpenMode::read));
+    whole = whole || (name.starts_with("wal-") && *run_here(file->size()) == wal_file);
+  }
+  EXPECT_TRUE(whole) << "what is written to has its size already";
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(values(), (std::vector<std::string>{"a", "b"}));
+  stop();
+}
+
 TEST_F(LocalLogTest, ShardsAreCutBySizeAndSealedBelowTheHighWatermark) {
   start({{0, small_shards()}});
   for (int i = 0; i < 5; ++i) append(batch_of(std::string(400, 'x')));

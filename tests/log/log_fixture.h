@@ -66,7 +66,8 @@ struct Storage {
         catalog(m.env().local),
         budget(tail_max),
         metrics(registry),
-        context{m.env(), wal, catalog, budget, metrics, "data/log"} {}
+        local(m.env(), "data/log"),
+        context{m.env(), wal, catalog, budget, metrics, local, "data/log"} {}
 
   env::SimulatedMachine& machine;
   MetricsRegistry registry;
@@ -74,6 +75,7 @@ struct Storage {
   Catalog catalog;
   TailBudget budget;
   LogMetrics metrics;
+  LocalPartitions local;
   LogContext context;
   std::map<int, CountingObserver> observers;
   std::map<int, std::unique_ptr<LocalLog>> logs;
@@ -84,6 +86,7 @@ struct Storage {
   static Task<Result<void>> start(Storage& self, std::map<int, TopicSettings> partitions) {
     self.replayed = CO_TRY(co_await replay_wal(self.machine.env(), "data/wal", "data/log"));
     CO_TRY(co_await self.wal.start(self.replayed.next));
+    CO_TRY(co_await self.local.load(self.catalog));
     for (auto& [partition, settings] : partitions) {
       auto* observer = &self.observers[partition];
       self.logs[partition] =

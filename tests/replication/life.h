@@ -31,11 +31,12 @@ struct Life {
        Bytes tail_max = 16_MiB)
       : env(e),
         topic(std::move(topic_settings)),
-        wal(env, {.directory = "wal"}, registry),
+        wal(env, {.directory = "wal", .file_size = 1_MiB, .size_max = 64_MiB}, registry),
         catalog(env.local),
         tails(tail_max),
         log_metrics(registry),
-        context{env, wal, catalog, tails, log_metrics, "data"},
+        local(env, "data"),
+        context{env, wal, catalog, tails, log_metrics, local, "data"},
         footers({env.cores, env.clock, env.random, *env.archive, catalog, registry}, "forelog", 1_MiB, 2s, 200ms),
         source({env.cores, env.clock, env.random, *env.archive, footers, registry}, {}),
         cache({env.cores, env.clock, source, registry}, {}, 16_MiB),
@@ -91,6 +92,7 @@ struct Life {
   log::Catalog catalog;
   log::TailBudget tails;
   log::LogMetrics log_metrics;
+  log::LocalPartitions local;
   log::LogContext context;
   archive::FooterCache footers;
   archive::ArchiveSource source;

@@ -18,11 +18,12 @@ const PartitionKey kPartition{TopicId{{9}}, PartitionId{0}};
 struct Core {
   explicit Core(env::Env& e)
       : env(e),
-        wal(env, {.directory = "wal"}, registry),
+        wal(env, {.directory = "wal", .file_size = 1_MiB, .size_max = 64_MiB}, registry),
         catalog(env.local),
         tails(16_MiB),
         log_metrics(registry),
-        log{env, wal, catalog, tails, log_metrics, "data"},
+        local(env, "data"),
+        log{env, wal, catalog, tails, log_metrics, local, "data"},
         footers({env.cores, env.clock, env.random, *env.archive, catalog, registry}, "forelog", 1_MiB, 2s, 200ms),
         source({env.cores, env.clock, env.random, *env.archive, footers, registry}, {}),
         cache({env.cores, env.clock, source, registry}, {}, 16_MiB),
@@ -52,6 +53,7 @@ struct Core {
   log::Catalog catalog;
   log::TailBudget tails;
   log::LogMetrics log_metrics;
+  log::LocalPartitions local;
   log::LogContext log;
   archive::FooterCache footers;
   archive::ArchiveSource source;
