@@ -117,6 +117,20 @@ $(OUT)/tests/fuzz_test: $(call objects,$(filter-out tests/fuzz/fuzz.cc,$(wildcar
 $(FUZZ_TARGETS:%=$(OUT)/fuzz/%): $(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%_fuzz.o $(FUZZ_SHARED)
 	$(call link,-fsanitize=fuzzer -lgmock -lgtest $(LIBS_all))
 
+# The simulator over a broker with all planted bugs in it, one of them on at a time. `planted.py write` has made copies of the
+# sources that they change; the linker takes these objects before the originals in the layers' libraries.
+PLANTED := $(patsubst $(OUT)/planted/%,%,$(wildcard $(OUT)/planted/broker/*.cc $(OUT)/planted/broker/*/*.cc))
+$(OUT)/obj/planted/%.o: $(OUT)/planted/%.cc
+	@mkdir -p $(@D)
+	@echo "  compile $* (planted)"
+	@$(CCACHE) $(CXX) $(CXXFLAGS) -MMD -MP -c $< -o $@
+$(OUT)/tests/planted_simulation: $(patsubst %.cc,$(OUT)/obj/planted/%.o,$(PLANTED)) \
+  $(call objects,$(wildcard tests/simulation/*.cc tests/simulation/planted/*.cc)) $(OUT)/lib/support.a $(OUT)/lib/broker.a $(call libs_of,$(LAYERS))
+	$(call link,$(LIBS_test) $(LIBS_all))
+.PHONY: planted-sources
+planted-sources:
+	@tests/simulation/planted/planted.py write $(OUT)/planted
+
 # --- what people call ------------------------------------------------------------------------------------------------
 # Everything comes from Debian 12 by name; broker/DECISIONS.md says why each.
 DEBIAN_PACKAGES := clang-19 clang-format-19 clang-tidy-19 lld-19 libclang-rt-19-dev ccache libboost1.81-dev libfmt-dev libisal-dev \
@@ -137,10 +151,12 @@ run: build  # start broker and predictor on embedded defaults; Ctrl-C stops both
 	@integration/run.sh $(OUT) $(RUN_DIRECTORY)
 
 .PHONY: test-programs run-tests
-test-programs: all $(TESTS)
+# The quickest of the planted bugs, in one mode: what they prove does not depend on it.
+PLANTED_TEST := $(if $(filter release,$(MODE)),$(OUT)/tests/planted_simulation)
+test-programs: all $(TESTS) $(PLANTED_TEST)
 run-tests: test-programs
-	@tests/run.py --tidy $(TESTS)
-test: deps  # build and run every test that needs nothing but this machine
+	@PLANTED_PROGRAM=$(PLANTED_TEST) tests/run.py --tidy $(TESTS)
+test: deps planted-sources  # build and run every test that needs nothing but this machine
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=$(MODE) test-programs
 	@$(MAKE) --no-print-directory MODE=$(MODE) run-tests
 
@@ -167,6 +183,11 @@ fuzz-programs: $(FUZZ_TARGETS:%=$(OUT)/fuzz/%)
 fuzz: deps  # libFuzzer with ASan and UBSan on each decoder: make fuzz SECONDS=60 TARGET=wire (all when none is named)
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=fuzz $(if $(TARGET),$(TARGET:%=build/fuzz/fuzz/%),fuzz-programs)
 	@tests/fuzz/fuzz.py --seconds $(or $(SECONDS),60) $(or $(TARGET),$(FUZZ_TARGETS))
+
+.PHONY: simulate-planted
+simulate-planted: planted-sources  # plant bugs in the broker, one at a time, and see that the simulator finds each
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=$(MODE) $(OUT)/tests/planted_simulation
+	@tests/simulation/planted/planted.py run $(OUT)/tests/planted_simulation $(BUGS)
 
 bench: build  # produce, fetch, CPU, memory, start: this machine's figures
 	@$(MAKE) --no-print-directory MODE=$(MODE) $(OUT)/bench/load
@@ -203,6 +224,7 @@ verify:  # everything long: all tests under each sanitizer, many seeds, real cli
 	@$(MAKE) --no-print-directory test MODE=tsan
 	@$(MAKE) --no-print-directory simulate MODE=release SEEDS=$(or $(SEEDS),2000)
 	@FORELOG_DAYS=90 PRINT=1 build/release/tests/simulation_test --gtest_filter='Months.*'
+	@$(MAKE) --no-print-directory simulate-planted MODE=release
 	@integration/prepare.sh minio
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory integration MODE=release

@@ -112,6 +112,12 @@ Broker::~Broker() = default;
 const std::vector<cluster::ListenerSpec>& Broker::listeners() const { return parts_->listeners; }
 prefetch::HintSink& Broker::hints() { return parts_->hint_router; }
 
+std::vector<const MetricsRegistry*> Broker::metrics() const {
+  std::vector<const MetricsRegistry*> out;
+  for (const auto& registry : parts_->metrics) out.push_back(registry.get());
+  return out;
+}
+
 // --- start, left to right --------------------------------------------------------------------------------------------
 
 Task<Result<void>> Broker::Parts::recover() {

@@ -13,6 +13,7 @@
 
 namespace forelog {
 
+class MetricsRegistry;
 namespace prefetch {
 class HintSink;
 }
@@ -31,6 +32,8 @@ class Broker {
   const std::vector<cluster::ListenerSpec>& listeners() const;
   // Where plans may be offered without Thrift: the simulator's predictor.
   prefetch::HintSink& hints();
+  // What is counted, by core; each may be collected on its core only.
+  std::vector<const MetricsRegistry*> metrics() const;
 
  private:
   struct Parts;

@@ -54,13 +54,14 @@ def run(program):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--tidy", action="store_true", help="also run the checks of the sources: tests/tidy, tests/wire/check_schemas.py")
+    parser.add_argument("--tidy", action="store_true", help="also run the checks of the sources: tests/tidy, tests/wire/check_schemas.py, planted.py")
     parser.add_argument("programs", nargs="*")
     args = parser.parse_args()
     programs = list(args.programs)
     if args.tidy:
         here = os.path.dirname(os.path.abspath(__file__))
-        programs = [os.path.join(here, "tidy", "tidy.py"), os.path.join(here, "wire", "check_schemas.py"), *programs]
+        programs = [os.path.join(here, "tidy", "tidy.py"), os.path.join(here, "wire", "check_schemas.py"),
+                    os.path.join(here, "simulation", "planted", "planted.py"), *programs]
     total = [0, 0, 0]
     for program in programs:
         counts, output, seconds = run(program)

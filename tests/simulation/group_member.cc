@@ -18,14 +18,22 @@ namespace forelog::simulation {
 namespace {
 
 constexpr std::int16_t kRebalanceInProgress = 27, kMemberIdRequired = 79;
+constexpr Offset kForged{1'000'000'000'000};  // no partition here ever gets that far
 
 struct Member {
   Trial& trial;
   GroupId group;
   env::SeededRandom random;
+  std::optional<std::string> instance;  // a static member's name
   MemberId id;
   std::int32_t generation = -1;
   std::vector<Position> assigned;
+
+  // Who it is to the others: a static member stays the same under another id.
+  MemberId name() const { return instance ? MemberId(*instance) : id; }
+  int version(int lowest, std::uint64_t more) {
+    return static_cast<int>(lowest + static_cast<int>(random.below(more)));
+  }
 };
 
 Error refusal(const char* what, wire::WireError error) {
@@ -71,21 +79,31 @@ Task<Result<void>> find_coordinator(Member& self, WireClient& client) {
   request.key = self.group.value();
   auto answer = CO_TRY(co_await client.call(std::move(request), 3, self.trial.patience()));
   if (!answer.error_code.ok()) co_return fail(refusal("FindCoordinator", answer.error_code));
-  self.trial.violated_if(answer.host != self.trial.endpoint.host || answer.port != self.trial.endpoint.port,
+  self.trial.violated_if(Oracle::answers,
+                         answer.host != self.trial.endpoint.host || answer.port != self.trial.endpoint.port,
                          "the coordinator is said to be at " + answer.host);
   co_return Result<void>{};
 }
 
+// The newest generation of which somebody was given an assignment.
+std::int32_t newest_generation(const Trial& trial, const GroupId& group) {
+  auto found = trial.owners.find(group.value());
+  return found == trial.owners.end() || found->second.empty() ? -1 : found->second.rbegin()->first;
+}
+
 Task<Result<wire::JoinGroupResponse>> join(Member& self, WireClient& client) {
-  auto version = client.version(wire::ApiKey::kJoinGroup, static_cast<int>(2 + self.random.below(8)));
+  auto version = client.version(wire::ApiKey::kJoinGroup, self.instance ? self.version(5, 5) : self.version(2, 8));
+  auto newest = newest_generation(self.trial, self.group);
   wire::JoinGroupResponse answer;
   for (int i = 0; i < 2; ++i) {
     wire::JoinGroupRequest request;
     request.group_id = self.group;
-    request.session_timeout_ms = 6000;
-    request.rebalance_timeout_ms = 6000;
+    auto patience = std::max<std::int64_t>(6000, 2 * to_ms(self.trial.reader_pause_max));
+    request.session_timeout_ms = request.rebalance_timeout_ms = static_cast<std::int32_t>(patience);
     request.member_id = self.id;
+    request.group_instance_id = self.instance;
     request.protocol_type = "consumer";
+    if (self.random.chance(0.5)) request.protocols.push_back({"roundrobin", subscription(self.trial)});
     request.protocols.push_back({"range", subscription(self.trial)});
     answer = CO_TRY(co_await client.call(std::move(request), version, self.trial.patience()));
     if (answer.error_code.code != kMemberIdRequired) break;
@@ -95,6 +113,10 @@ Task<Result<wire::JoinGroupResponse>> join(Member& self, WireClient& client) {
     self.id = MemberId{};
     co_return fail(refusal("JoinGroup", answer.error_code));
   }
+  self.trial.violated_if(Oracle::assignment, answer.generation_id < newest,
+                         "group " + self.group.value() + " falls back to generation " +
+                             std::to_string(answer.generation_id) + ", and had given out assignments of " +
+                             std::to_string(newest));
   self.id = answer.member_id;
   self.generation = answer.generation_id;
   co_return answer;
@@ -106,21 +128,28 @@ Task<Result<void>> synchronise(Member& self, WireClient& client, wire::JoinGroup
   request.group_id = self.group;
   request.generation_id = self.generation;
   request.member_id = self.id;
+  request.group_instance_id = self.instance;
   request.protocol_type = "consumer";
-  request.protocol_name = "range";
-  if (joined.leader == self.id) request.assignments = deal(self.trial, joined);
+  request.protocol_name = joined.protocol_name.value_or("");
+  if (joined.leader == self.id && !joined.skip_assignment) request.assignments = deal(self.trial, joined);
   auto answer = CO_TRY(co_await client.call(std::move(request), version, self.trial.patience()));
   if (!answer.error_code.ok()) co_return fail(refusal("SyncGroup", answer.error_code));
   auto hand = wire::decode_data<wire::ConsumerProtocolAssignment>(answer.assignment);
   if (!hand) {
-    self.trial.violated("the assignment is not what the leader sent: " + hand.error().text());
+    self.trial.violated(Oracle::assignment, "the assignment is not what the leader sent: " + hand.error().text());
     co_return fail(hand.error());
   }
   self.assigned.clear();
   for (const auto& topic : hand->assigned_partitions) {
     for (auto partition : topic.partitions) {
       auto* model = self.trial.find(topic.topic, partition);
-      if (model != nullptr) self.assigned.push_back({model, Offset(0)});
+      if (model == nullptr) continue;
+      self.assigned.push_back({model, Offset(0)});
+      auto& owner =
+          self.trial.owners[self.group.value()][self.generation].try_emplace(model->name(), self.name()).first->second;
+      self.trial.violated_if(Oracle::assignment, owner != self.name(),
+                             model->name() + " has two consumers in generation " + std::to_string(self.generation) +
+                                 " of " + self.group.value() + ": " + owner.value() + " and " + self.name().value());
     }
   }
   ++self.trial.rebalances;
@@ -148,7 +177,7 @@ Task<Result<std::vector<Offset>>> fetch_committed(Trial& trial, WireClient& clie
   std::vector<Offset> out;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto* partition = find(found.topics, partitions[i]->plan());
-    trial.violated_if(partition == nullptr, "OffsetFetch leaves out " + partitions[i]->name());
+    trial.violated_if(Oracle::answers, partition == nullptr, "OffsetFetch leaves out " + partitions[i]->name());
     if (partition == nullptr || !partition->error_code.ok()) co_return fail(refusal("OffsetFetch", found.error_code));
     auto offset = partition->committed_offset;
     const auto& now = trial.committed[group.value()][partitions[i]->name()];
@@ -157,9 +186,10 @@ Task<Result<std::vector<Offset>>> fetch_committed(Trial& trial, WireClient& clie
     };
     bool known =
         offset == before[i].acknowledged || offset == now.acknowledged || unanswered(before[i]) || unanswered(now);
-    trial.violated_if(!known, "group " + group.value() + " has committed " + std::to_string(offset.value()) + " of " +
-                                  partitions[i]->name() + ", and " + std::to_string(before[i].acknowledged.value()) +
-                                  " was acknowledged");
+    trial.violated_if(Oracle::commits, !known,
+                      "group " + group.value() + " has committed " + std::to_string(offset.value()) + " of " +
+                          partitions[i]->name() + ", and " + std::to_string(before[i].acknowledged.value()) +
+                          " was acknowledged");
     out.push_back(offset);
   }
   co_return out;
@@ -175,11 +205,12 @@ Task<Result<void>> resume(Member& self, WireClient& client) {
 }
 
 Task<Result<void>> commit(Member& self, WireClient& client) {
-  auto version = client.version(wire::ApiKey::kOffsetCommit, static_cast<int>(5 + self.random.below(4)));
+  auto version = client.version(wire::ApiKey::kOffsetCommit, self.instance ? self.version(7, 2) : self.version(5, 4));
   wire::OffsetCommitRequest request;
   request.group_id = self.group;
   request.generation_id_or_member_epoch = self.generation;
   request.member_id = self.id;
+  request.group_instance_id = self.instance;
   auto& committed = self.trial.committed[self.group.value()];
   for (const auto& position : self.assigned) {
     const auto& plan = position.model->plan();
@@ -191,7 +222,7 @@ Task<Result<void>> commit(Member& self, WireClient& client) {
   std::optional<wire::WireError> refused;
   for (const auto& position : self.assigned) {
     const auto* partition = find(answer.topics, position.model->plan());
-    self.trial.violated_if(partition == nullptr, "OffsetCommit leaves out " + position.model->name());
+    self.trial.violated_if(Oracle::answers, partition == nullptr, "OffsetCommit leaves out " + position.model->name());
     if (partition == nullptr || !partition->error_code.ok()) {
       refused = partition == nullptr ? wire::WireError(-1) : partition->error_code;
       continue;  // the record may be in the log all the same
@@ -203,11 +234,30 @@ Task<Result<void>> commit(Member& self, WireClient& client) {
   co_return Result<void>{};
 }
 
+// A commit that must be refused: of another generation, or by a member that nobody knows.
+Task<Result<void>> forge(Member& self, WireClient& client) {
+  wire::OffsetCommitRequest request;
+  request.group_id = self.group;
+  bool old_generation = self.random.chance(0.5);
+  request.generation_id_or_member_epoch = self.generation - (old_generation ? 1 : 0);
+  request.member_id = old_generation ? self.id : MemberId("nobody");
+  const auto& plan = self.assigned.front().model->plan();
+  request.topics.push_back({plan.topic, {{plan.partition, kForged, kNoEpoch, std::nullopt}}});
+  auto answer = CO_TRY(co_await client.call(std::move(request), 8, self.trial.patience()));
+  const auto* partition = find(answer.topics, plan);
+  ++self.trial.members_fenced;
+  self.trial.violated_if(Oracle::commits, partition != nullptr && partition->error_code.ok(),
+                         "group " + self.group.value() + " takes the commit of " +
+                             (old_generation ? "an old generation" : "somebody it does not know"));
+  co_return Result<void>{};
+}
+
 Task<Result<bool>> heartbeat(Member& self, WireClient& client) {
   wire::HeartbeatRequest request;
   request.group_id = self.group;
   request.generation_id = self.generation;
   request.member_id = self.id;
+  request.group_instance_id = self.instance;
   auto answer = CO_TRY(co_await client.call(std::move(request), 3, self.trial.patience()));
   if (answer.error_code.code == kRebalanceInProgress) co_return false;
   if (!answer.error_code.ok()) {
@@ -220,7 +270,7 @@ Task<Result<bool>> heartbeat(Member& self, WireClient& client) {
 Task<Result<void>> leave(Member& self, WireClient& client) {
   wire::LeaveGroupRequest request;
   request.group_id = self.group;
-  request.members.push_back({self.id, std::nullopt, std::nullopt});
+  request.members.push_back({self.id, self.instance, std::nullopt});
   self.id = MemberId{};
   (void)CO_TRY(co_await client.call(std::move(request), 3, self.trial.patience()));
   co_return Result<void>{};
@@ -241,13 +291,17 @@ Task<Result<void>> work(Member& self, WireClient& client) {
     if (!self.assigned.empty()) CO_TRY(co_await fetch_once(trial, client, self.assigned, limits, version));
     if (self.random.chance(0.5) && !self.assigned.empty()) CO_TRY(co_await commit(self, client));
     if (!CO_TRY(co_await heartbeat(self, client))) co_return Result<void>{};
-    auto pause = self.random.between({1ms, 150ms});
+    if (self.random.chance(0.05) && !self.assigned.empty()) CO_TRY(co_await forge(self, client));
+    auto pause = self.random.between({1ms, trial.reader_pause_max});
     co_await sleep_until(trial.env.clock, trial.env.clock.now() + pause);
   }
-  if (trial.stopping || self.random.chance(0.4)) co_return co_await leave(self, client);
+  // A static member that goes says nothing: it means to come back before its session ends.
+  bool leaves = trial.stopping || self.random.chance(self.instance ? 0.1 : 0.4);
+  if (leaves) co_return co_await leave(self, client);
   if (self.random.chance(0.3)) {  // falls silent: its session ends, and the others go on without it
     self.id = MemberId{};
-    co_await sleep_until(trial.env.clock, trial.env.clock.now() + 8s);
+    auto silence = self.random.between({100ms, 10s});
+    co_await sleep_until(trial.env.clock, trial.env.clock.now() + silence);
   }
   co_return Result<void>{};
 }
@@ -261,8 +315,10 @@ Task<Result<void>> session(Member& self, WireClient& client) {
 
 }  // namespace
 
-Task<void> take_part(Trial& trial, GroupId group, std::uint64_t seed) {
-  Member self{.trial = trial, .group = group, .random = env::SeededRandom(seed), .id = {}, .assigned = {}};
+Task<void> take_part(Trial& trial, GroupId group, int place, std::uint64_t seed) {
+  Member self{
+      .trial = trial, .group = group, .random = env::SeededRandom(seed), .instance = {}, .id = {}, .assigned = {}};
+  if (self.random.chance(0.4)) self.instance = group.value() + "-place" + std::to_string(place);
   while (!trial.stopping && trial.violations.empty()) {
     WireClient client(trial.env, "group-" + group.value());
     auto done = co_await session(self, client);

@@ -23,8 +23,10 @@ class Inventor {
     return plans;
   }
   Duration pause() {
-    return random_.between(kind_ == PlanSource::flooding ? env::DurationRange{1ms, 50ms}
-                                                         : env::DurationRange{20ms, 400ms});
+    // In a world that lasts for hours its readers are slow, and so is whoever watches them.
+    auto slower = std::max<std::int64_t>(1, trial_.reader_pause_max / 200ms);
+    return slower * random_.between(kind_ == PlanSource::flooding ? env::DurationRange{1ms, 50ms}
+                                                                  : env::DurationRange{20ms, 400ms});
   }
 
  private:
@@ -68,7 +70,8 @@ class Inventor {
     out.partition = partition();
     out.range = range();
     if (random_.chance(0.2)) {
-      auto time = PartitionModel::timestamp_of(Offset(lies() ? number() / 100 : 50));
+      constexpr std::int64_t kFirstTimestamp = 1767225600000;
+      auto time = kFirstTimestamp + (lies() ? number() / 10 : 500);
       out.range = prefetch::TimeRange{from_ms(time), from_ms(time + 1000)};
     }
     out.score = score();
@@ -144,7 +147,8 @@ Task<void> offer_plans(Trial& trial, env::Env& env, prefetch::HintSink& sink, Pl
       ++state->offered;
       auto done = [&trial, state, count](std::vector<prefetch::PlanAnswer> answers) {
         ++state->answered;
-        trial.violated_if(answers.size() != count, "an offer of plans is answered by another number of answers");
+        trial.violated_if(Oracle::answers, answers.size() != count,
+                          "an offer of plans is answered by another number of answers");
         for (const auto& answer : answers) state->accepted += answer.accepted() ? 1 : 0;
       };
       sink.offer(std::move(plans), std::move(done));

@@ -52,8 +52,8 @@ Task<Result<void>> look_where_it_ends(Producer& self, WireClient& client) {
   CO_TRY(refused(self, partition.error_code, "asking the end of"));
   auto index = self.model.index_at(partition.offset);
   if (!index || *index > self.model.sent) {
-    self.trial.violated(self.model.name() + " ends at " + std::to_string(partition.offset.value()) +
-                        ", where no batch ends");
+    self.trial.violated(Oracle::records, self.model.name() + " ends at " + std::to_string(partition.offset.value()) +
+                                             ", where no batch ends");
     co_return fail(ErrorCode::kCorruptMessage, self.model.name());
   }
   self.model.acknowledged = *index;
@@ -83,7 +83,7 @@ Task<Result<void>> write_session(Producer& self, WireClient& client) {
   auto& trial = self.trial;
   auto& model = self.model;
   CO_TRY(co_await client.open(trial.endpoint, trial.patience()));
-  bool forgetful = model.plan().durability == log::Durability::page_cache;
+  bool forgetful = model.forgetful();
   if (forgetful && self.power_cuts_known != trial.power_cuts) {
     auto known = trial.power_cuts;
     CO_TRY(co_await look_where_it_ends(self, client));
@@ -107,7 +107,8 @@ Task<Result<void>> write_session(Producer& self, WireClient& client) {
       model.sent = std::max(model.sent, next + 1);
       auto id = CO_TRY(co_await client.send(std::move(request), version, trial.patience()));
       in_flight.push_back({next++, id});
-      auto pause = self.random.between({0ms, 60ms});
+      auto pause = self.random.between(
+          {0ms, trial.calm ? std::min<Duration>(60ms, model.plan().pause_max) : model.plan().pause_max});
       if (self.random.chance(0.5)) co_await sleep_until(trial.env.clock, trial.env.clock.now() + pause);
     }
     auto oldest = in_flight.front();
@@ -118,17 +119,23 @@ Task<Result<void>> write_session(Producer& self, WireClient& client) {
       co_return fail(ErrorCode::kConnectionClosed, model.name());
     const auto& partition = answer.responses.at(0).partition_responses.at(0);
     bool is_first = oldest.index == model.acknowledged;
-    if (!partition.error_code.ok() && is_wrong_answer(partition.error_code.code, is_first)) {
-      trial.violated("batch " + std::to_string(oldest.index) + " of " + model.name() + " is refused with code " +
-                     std::to_string(partition.error_code.code) + ": " + partition.error_message.value_or(""));
-    }
+    bool refused_wrongly =
+        !partition.error_code.ok() && !model.gone && is_wrong_answer(partition.error_code.code, is_first);
+    trial.violated_if(Oracle::order, refused_wrongly,
+                      "batch " + std::to_string(oldest.index) + " of " + model.name() + " is refused with code " +
+                          std::to_string(partition.error_code.code) + ": " + partition.error_message.value_or(""));
     CO_TRY(refused(self, partition.error_code, "producing to"));
-    trial.violated_if(partition.base_offset != model.base(oldest.index),
+    trial.violated_if(Oracle::order, partition.base_offset != model.base(oldest.index),
                       "batch " + std::to_string(oldest.index) + " of " + model.name() + " belongs at offset " +
                           std::to_string(model.base(oldest.index).value()) + ", and was put at " +
                           std::to_string(partition.base_offset.value()));
-    trial.violated_if(!is_first, "batch " + std::to_string(oldest.index) + " of " + model.name() +
-                                     " is acknowledged though one before it was not");
+    trial.violated_if(Oracle::order, !is_first,
+                      "batch " + std::to_string(oldest.index) + " of " + model.name() +
+                          " is acknowledged though one before it was not");
+    if (model.plan().append_time) {
+      auto wrong = model.note_append_time(oldest.index, partition.log_append_time_ms);
+      trial.violated_if(Oracle::times, wrong.has_value(), wrong ? wrong->what : "");
+    }
     model.acknowledged = std::max(model.acknowledged, oldest.index + 1);
     ++trial.batches_acknowledged;
   }
@@ -139,13 +146,12 @@ Task<Result<void>> write_session(Producer& self, WireClient& client) {
 
 Task<void> produce_all(Trial& trial, PartitionModel& model, std::uint64_t seed) {
   Producer self{trial, model, env::SeededRandom(seed)};
-  while (trial.violations.empty()) {
+  while (trial.violations.empty() && !model.gone) {
     WireClient client(trial.env, "producer-" + model.name());
     auto written = co_await write_session(self, client);
     if (written) {
       // A power cut may take back the end of what was written without a promise.
-      bool forgetful = model.plan().durability == log::Durability::page_cache;
-      if (trial.calm || !forgetful) co_return;
+      if (trial.calm || !model.forgetful()) co_return;
       co_await sleep_until(trial.env.clock, trial.env.clock.now() + 500ms);
       continue;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "broker/env/task.h"
+#include "tests/simulation/fetch_session.h"
 #include "tests/simulation/trial.h"
 #include "tests/simulation/wire_client.h"
 
@@ -15,6 +16,12 @@ Task<void> read_at_random(Trial& trial, std::uint64_t seed);
 Task<Result<void>> read_whole(Trial& trial, PartitionModel& model, std::uint64_t seed, std::uint64_t& content);
 
 // Asks for one offset: a time, or one of Kafka's questions (below zero).
+struct FoundOffset {
+  Offset offset;
+  std::int64_t timestamp = -1;
+};
+Task<Result<FoundOffset>> look_up_offset(Trial& trial, WireClient& client, const PartitionModel& model,
+                                         std::int64_t time);
 Task<Result<Offset>> ask_offset(Trial& trial, WireClient& client, const PartitionModel& model, std::int64_t time);
 
 // Reads once from each of `from`, checks what comes, and moves the offsets on. Used by all consumers here.
@@ -28,8 +35,12 @@ struct FetchLimits {
   Bytes min = 1;
   std::int32_t wait_ms = 200;
 };
+struct FetchExtras {
+  FetchSession* session = nullptr;   // fetches go on in it
+  std::uint64_t* content = nullptr;  // what comes is mixed into it
+};
 // Yields how many bytes came. Partitions answered with an error stay where they are, or move to a legal offset.
 Task<Result<Bytes>> fetch_once(Trial& trial, WireClient& client, std::vector<Position>& from, FetchLimits limits,
-                               wire::Version version, std::uint64_t* content = nullptr);
+                               wire::Version version, FetchExtras extras = {});
 
 }  // namespace forelog::simulation

@@ -5,11 +5,14 @@
 #include "broker/broker.h"
 #include "broker/env/event.h"
 #include "broker/env/simulated/simulated_world.h"
-#include "broker/wire/create_topics.h"
+#include "tests/simulation/admin_client.h"
+#include "tests/simulation/breaker.h"
+#include "tests/simulation/budget_watch.h"
 #include "tests/simulation/group_member.h"
 #include "tests/simulation/plan_source.h"
 #include "tests/simulation/producer.h"
 #include "tests/simulation/reader.h"
+#include "tests/simulation/storage_check.h"
 #include "tests/simulation/trial.h"
 #include "tests/support/run_task.h"
 
@@ -25,7 +28,8 @@ namespace {
 constexpr Duration kPatience = 10min;  // of virtual time, for anything that must come to an end
 constexpr std::size_t kLogLinesKept = 25;
 constexpr Duration kElectionMax = 20s;
-constexpr std::int64_t kLatest = -1, kLatestTiered = -5;
+constexpr Duration kQuiet = 30s;  // until all that was begun has ended by its deadline
+constexpr std::int64_t kLatest = -1, kEarliest = -2, kLatestTiered = -5;
 
 // The broker between one start and the stop, or crash, that ends it.
 struct Life {
@@ -56,7 +60,7 @@ class LogWatch {
         std::printf("%s%.*s\n", stamp.c_str(), static_cast<int>(line.size()), line.data());
       lines_.push_back(stamp + std::string(line));
       if (lines_.size() > kLogLinesKept) lines_.pop_front();
-      if (level == LogLevel::error) trial.violated("logged: " + std::string(line));
+      trial.violated_if(Oracle::log_lines, level == LogLevel::error, "logged: " + std::string(line));
     });
   }
   ~LogWatch() { set_log_sink({}); }
@@ -77,11 +81,15 @@ class Run {
         clients_(world_.machine(1, "client")),
         random_(scenario.seed ^ 0xc4a5),
         trial_(clients_.env(), env::Endpoint{"broker", 9092}),
-        log_(trial_, world_) {
+        breaker_(trial_, world_, machine_, clients_, scenario.seed ^ 0xb4ea),
+        log_(trial_, world_),
+        budgets_(trial_, settings_) {
     auto settings = read_all_settings(scenario.settings);
-    if (!settings) trial_.violated("settings: " + settings.error().text());
-    CHECK(settings.has_value());
+    if (!settings) std::printf("%s\n", settings.error().text().c_str());
+    CHECK(settings.has_value(), "the draw must be legal");
     settings_ = *std::move(settings);
+    trial_.reader_pause_max = scenario.reader_pause_max;
+    trial_.latest_wall = [this] { return latest_wall_ = std::max(latest_wall_, machine_.env().clock.wall()); };
     for (std::size_t i = 0; i < scenario.partitions.size(); ++i)
       trial_.models.push_back(
           std::make_unique<PartitionModel>(scenario.partitions[i], scenario.seed * 7919 + i * 104729));
@@ -95,7 +103,12 @@ class Run {
     for (int i = 0; i < scenario_.readers; ++i)
       start(read_at_random(trial_, seed_for("reader", static_cast<std::size_t>(i))));
     for (int i = 0; i < scenario_.groups * scenario_.members; ++i)
-      start(take_part(trial_, group(i / scenario_.members), seed_for("member", static_cast<std::size_t>(i))));
+      start(take_part(trial_, group(i / scenario_.members), i % scenario_.members,
+                      seed_for("member", static_cast<std::size_t>(i))));
+    start(delete_records(trial_, seed_for("deleter", 0)));
+    if (scenario_.recreations > 0) start(come_and_go(trial_, scenario_.recreations, seed_for("passing", 0)));
+    watching_ = true;
+    clients_.cores().spawn(CoreId(0), watch(*this));
     for (const auto& phase : scenario_.phases) {
       if (fine()) live_through(phase);
     }
@@ -120,7 +133,7 @@ class Run {
       if (!world_.run_until([&] { return life_->started.has_value(); }, kPatience)) return violated("the start hangs");
       if (life_->started->has_value()) break;
       if (!broken_) return violated("the start fails: " + life_->started->error().text());
-      heal();
+      breaker_.heal();
       stop_broker();
     }
     if (!fine() || scenario_.plans == PlanSource::silent) return;
@@ -133,7 +146,8 @@ class Run {
     machine_.cores().spawn(CoreId(0), die(life_));
     if (!world_.run_until([&] { return life_->stopped; }, kPatience)) return violated("the stop hangs");
     world_.run_for(1s);  // a sleeping source of plans sees that it shall stop
-    trial_.violated_if(life_->plans->answered != life_->plans->offered, "offers of plans were never answered");
+    trial_.violated_if(Oracle::progress, life_->plans->answered != life_->plans->offered,
+                       "offers of plans were never answered");
     note_plans();
   }
   void note_plans() {
@@ -145,7 +159,7 @@ class Run {
     world_.crash(machine_, loss);
     env::abandon(std::exchange(life_, nullptr));
     ++trial_.power_cuts;
-    for (auto& model : trial_.models) model->on_power_cut();
+    for (auto* model : trial_.living()) model->on_power_cut();
     world_.run_for(random_.between({10ms, 3s}));
     world_.restart(machine_);
     begin_life();
@@ -155,10 +169,9 @@ class Run {
   void live_through(const Phase& phase) {
     world_.run_until([&] { return !fine(); }, phase.before);
     if (!fine()) return;
-    ++report_.met[static_cast<std::size_t>(phase.fault)];
+    auto number = static_cast<std::size_t>(phase.fault);
+    if (report_.met[number]++ == 0) checks_before_[number] = trial_.checks;
     broken_ = true;
-    auto& faults = machine_.faults();
-    auto& cache_faults = machine_.cache_faults();
     switch (phase.fault) {
       case Fault::crash:
         return cut_power(env::SimulatedWorld::Loss::some);
@@ -166,76 +179,20 @@ class Run {
         return cut_power(env::SimulatedWorld::Loss::all);
       case Fault::clean_restart: {
         auto was = std::exchange(broken_, false);
-        heal();
+        breaker_.heal();
         stop_broker();
         if (fine()) begin_life();
         broken_ = was;
         return;
       }
-      case Fault::full_disk:
-        faults.disk_capacity = machine_.disk().used() + static_cast<Bytes>(random_.below(100'000));
-        cache_faults.disk_capacity = machine_.cache_disk().used() + static_cast<Bytes>(random_.below(1'000'000));
-        break;
-      case Fault::disk_errors:
-        faults.disk_error_rate = 0.05;
-        cache_faults.disk_error_rate = random_.chance(0.5) ? 0.05 : 0.5;
-        break;
-      case Fault::slow_disk:
-        faults.disk_slow_rate = 0.2;
-        cache_faults.disk_slow_rate = random_.chance(0.5) ? 0.2 : 0.9;
-        break;
-      case Fault::archive_slow:
-        faults.archive = {200ms, 3s};
-        break;
-      case Fault::archive_failing:
-        faults.archive_failure_rate = 0.2;
-        break;
-      case Fault::archive_outage:
-        faults.archive_outage = true;
-        break;
-      case Fault::archive_silent:
-        faults.archive_silent = true;
-        break;
-      case Fault::archive_breaks:
-        faults.archive_break_rate = 0.3;
-        break;
-      case Fault::archive_wrong_bytes:
-        faults.archive_wrong_bytes_rate = 0.3;
-        break;
-      case Fault::resets:
-        faults.network_reset_rate = clients_.faults().network_reset_rate = 0.05;
-        break;
-      case Fault::silence:
-        faults.network_unreachable = true;
-        break;
-      case Fault::wall_jump:
-        machine_.jump_wall(random_.between({-2h, 2h}));
-        break;
-      case Fault::rotten_cache:
-        rot_cache();
-        break;
-      case Fault::metadata_failures:
-        faults.metadata_failure_rate = 0.2;
-        break;
+      default:
+        (void)trial_.latest_wall();  // it may jump back
+        breaker_.break_with(phase.fault);
     }
     world_.run_until([&] { return !fine(); }, phase.lasts);
     // Some faults outlast their phase and meet the next one.
-    if (random_.chance(0.7)) heal();
-  }
-  // Bits of the disk tier's files change behind the broker's back. Nobody may ever see it.
-  void rot_cache() {
-    auto& disk = machine_.cache_disk();
-    auto names = disk.list("/cache");
-    if (!names) return;
-    for (const auto& name : *names) {
-      for (int flips = 0; flips < 8; ++flips)
-        (void)disk.flip_bit("/cache/" + name, static_cast<Bytes>(random_.below(1 << 20)));
-    }
-  }
-  void heal() {
-    machine_.faults() = {};
-    machine_.cache_faults() = {};
-    clients_.faults() = {};
+    if (random_.chance(0.7)) breaker_.heal();
+    breaker_.end_phase();
   }
 
   // --- clients ---
@@ -256,62 +213,64 @@ class Run {
     if (result->has_value() && !result->value()) violated(doing + " fails: " + result->value().error().text());
   }
   Task<Result<void>> create_topics() {
-    WireClient client(trial_.env, "admin");
-    CO_TRY(co_await client.open(trial_.endpoint, trial_.patience()));
-    wire::CreateTopicsRequest request;
-    for (const auto& plan : scenario_.topics) {
-      wire::CreateTopicsRequest::Topic topic{plan.name, plan.partitions, 1, {}, {}};
-      for (const auto& [key, value] : plan.settings) topic.configs.push_back({key, value});
-      request.topics.push_back(std::move(topic));
-    }
-    auto answer = CO_TRY(co_await client.call(std::move(request), 7, trial_.patience()));
-    for (const auto& topic : answer.topics) {
-      if (!topic.error_code.ok()) {
-        co_return fail(ErrorCode::kUnavailable, topic.name.value() + ": " + topic.error_message.value_or("no reason"));
-      }
-      trial_.topic_ids[topic.name] = topic.topic_id;
-    }
+    for (const auto& plan : scenario_.topics) trial_.topic_ids[plan.name] = CO_TRY(co_await create_topic(trial_, plan));
     co_return Result<void>{};
   }
+  // Looks at the broker's own counts now and then, from outside.
+  static Task<void> watch(Run& run) {
+    auto pause = std::max<Duration>(500ms, run.scenario_.reader_pause_max / 3);
+    while (run.watching_ && run.fine()) {
+      if (run.life_ && run.life_->broker && !run.life_->stopped) run.budgets_.look(run.life_->broker->metrics());
+      co_await sleep_until(run.clients_.env().clock, run.clients_.env().clock.now() + pause);
+    }
+  }
+  Storage storage() { return {world_.objects(), machine_.disk()}; }
 
   // --- the end ---
   void finish() {
-    heal();
+    breaker_.heal();
     world_.run_until([&] { return !fine(); }, 5s);  // what was sent while things were broken is answered by then
     if (!fine()) return;
     trial_.calm = true;
     auto all_written = [&] {
-      auto written = [](const auto& model) { return model->acknowledged == model->count(); };
-      return !fine() || std::ranges::all_of(trial_.models, written);
+      auto written = [](const auto* model) { return model->acknowledged == model->count(); };
+      return !fine() || std::ranges::all_of(trial_.living(), written);
     };
-    if (!world_.run_until(all_written, kPatience))
+    if (!world_.run_until(all_written, kPatience + std::min<Duration>(kPatience, scenario_.reader_pause_max * 10)))
       return violated("not everything is written after all has healed: " + unwritten());
+    trial_.checked(Oracle::progress);
     client(wait_for_archiving(), "archiving");
     trial_.stopping = true;
     if (!world_.run_until([&] { return running_ == 0 || !fine(); }, kPatience)) return violated("a client never ends");
-    verify();
+    verify(false);
     if (!fine()) return;
     stop_broker();
     if (!fine()) return;
+    check_files(trial_, storage());
     broken_ = false;
     begin_life();
     auto before = report_.content;
     if (fine()) client(wait_for_leaders(), "electing leaders");
-    verify();
+    if (fine()) client(wait_for_archiving(), "archiving after a restart");
+    verify(true);
     if (!fine()) return;
     for (const auto& [name, content] : before) {
       bool same = report_.content[name] == content;
       const auto* model = find(name);
-      trial_.violated_if(!same && !model->plan().has_retention, name + " reads otherwise after a restart");
+      trial_.violated_if(Oracle::records, !same && model != nullptr && !model->plan().start_moves(),
+                         name + " reads otherwise after a restart");
     }
     stop_broker();
+    if (fine()) check_files(trial_, storage());
+    watching_ = false;
+    world_.run_for(1min);
   }
   // A broker that has just started does not lead at once: its old session must end, and a leader be chosen.
   Task<Result<void>> wait_for_leaders() {
     WireClient client(trial_.env, "admin");
     CO_TRY(co_await client.open(trial_.endpoint, trial_.patience()));
     auto deadline = trial_.env.clock.now() + kElectionMax;
-    for (auto& model : trial_.models) {
+    for (auto* model : trial_.living()) {
       while (true) {
         auto found = co_await ask_offset(trial_, client, *model, kLatest);
         if (found) break;
@@ -321,26 +280,37 @@ class Run {
     }
     co_return Result<void>{};
   }
-  void verify() {
-    for (std::size_t i = 0; i < trial_.models.size() && fine(); ++i) {
-      auto& model = *trial_.models[i];
+  // `settled`: the broker has started in peace, and so has looked for what crashes left behind.
+  void verify(bool settled) {
+    auto models = trial_.living();
+    for (std::size_t i = 0; i < models.size() && fine(); ++i) {
+      auto& model = *models[i];
       client(read_whole(trial_, model, seed_for("verify", i), report_.content[model.name()]),
              "reading all of " + model.name());
     }
     for (int i = 0; i < scenario_.groups && fine(); ++i)
       client(check_committed(trial_, group(i)), "asking for committed offsets");
+    if (!trial_.deleted_topics.empty() && fine())
+      client(check_forgotten_offsets(trial_), "asking for offsets of a deleted topic");
+    world_.run_until([&] { return !fine(); }, kQuiet);
+    for (auto* model : models) {
+      if (fine()) client(check_archived(trial_, storage(), *model, settled), "looking into the archive");
+    }
+    if (fine() && settled) check_deleted_topics(trial_, storage());
+    if (fine()) budgets_.look_when_quiet(life_->broker->metrics());
   }
   // All but the open shard of each partition goes to the archive by itself.
   Task<Result<void>> wait_for_archiving() {
     WireClient client(trial_.env, "admin");
     CO_TRY(co_await client.open(trial_.endpoint, trial_.patience()));
     auto deadline = trial_.env.clock.now() + 5min;
-    for (auto& model : trial_.models) {
+    for (auto* model : trial_.living()) {
       if (!is_archived(model->plan().topic)) continue;
       while (true) {
         auto last = CO_TRY(co_await ask_offset(trial_, client, *model, kLatestTiered));
+        auto begin = CO_TRY(co_await ask_offset(trial_, client, *model, kEarliest));
         // An open shard holds no more than a shard may, or one batch.
-        auto left = model->bytes_from(last + 1);
+        auto left = model->bytes_between(std::max(last + 1, begin), model->full_end());
         auto open_max = model->plan().shard_size + static_cast<Bytes>(model->plan().value_size_max * 5 + 1000);
         if (left <= open_max) break;
         if (trial_.env.clock.now() > deadline) {
@@ -358,22 +328,23 @@ class Run {
     }
     return false;
   }
-  const PartitionModel* find(const std::string& name) const {
-    for (const auto& model : trial_.models) {
-      if (model->name() == name) return model.get();
+  const PartitionModel* find(const std::string& name) {
+    for (const auto* model : trial_.living()) {
+      if (model->name() == name) return model;
     }
     return nullptr;
   }
-  std::string unwritten() const {
+  std::string unwritten() {
     std::string out;
-    for (const auto& model : trial_.models) {
+    for (const auto* model : trial_.living()) {
       if (model->acknowledged < model->count())
         out += model->name() + " " + std::to_string(model->acknowledged) + "/" + std::to_string(model->count()) + " ";
     }
     return out;
   }
 
-  void violated(std::string what) { trial_.violated(std::move(what)); }
+  // Something that should have come did not.
+  void violated(const std::string& what) { trial_.violated(Oracle::progress, what); }
   void report() {
     report_.violations = trial_.violations;
     report_.last_log = log_.lines();
@@ -386,6 +357,17 @@ class Run {
     report_.rebalances = trial_.rebalances;
     report_.retries = trial_.retries;
     report_.objects = world_.objects().size();
+    report_.incremental_fetches = trial_.incremental_fetches;
+    report_.records_deleted = trial_.records_deleted;
+    report_.topics_recreated = trial_.topics_recreated;
+    report_.members_fenced = trial_.members_fenced;
+    report_.damaged_reads = trial_.damaged_reads;
+    report_.checks = trial_.checks;
+    for (std::size_t fault = 0; fault < kFaultCount; ++fault) {
+      if (report_.met[fault] == 0) continue;
+      for (std::size_t i = 0; i < kOracleCount; ++i)
+        report_.checks_after[fault][i] = trial_.checks[i] - checks_before_[fault][i];
+    }
     // A broken run ends in the middle: what still runs is left as a power cut leaves it.
     if (life_ && !life_->stopped) env::abandon(std::exchange(life_, nullptr));
   }
@@ -396,8 +378,13 @@ class Run {
   env::SimulatedMachine& clients_;
   env::SeededRandom random_;
   Trial trial_;
+  Breaker breaker_;
   LogWatch log_;
   AllSettings settings_;
+  BudgetWatch budgets_;
+  std::array<CheckCounts, kFaultCount> checks_before_{};
+  WallTime latest_wall_{};
+  bool watching_ = false;
   std::shared_ptr<Life> life_;
   RunReport report_;
   std::uint64_t lives_ = 0;

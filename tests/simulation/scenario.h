@@ -31,13 +31,25 @@ enum class Fault : std::uint8_t {
   wall_jump,
   metadata_failures,
   rotten_cache,  // flipped bits in the files of the disk tier
+  metadata_slow,
+  session_expiry,  // the metadata store forgets that this broker is there
+  archive_missing,
+  archive_late_listing,
+  archive_doubled_puts,
+  stall,      // no core runs for a while
+  slow_core,  // one of them seldom does
+  bit_rot,    // in sealed shards on the disk
 };
-inline constexpr int kFaultCount = 17;
+inline constexpr int kFaultCount = 25;
 std::string_view name_of(Fault fault);
 
 enum class PlanSource : std::uint8_t { silent, honest, lying, flooding };
 inline constexpr int kPlanSourceCount = 4;
 std::string_view name_of(PlanSource source);
+
+// How a world spends its effort: on many faults in a short time, on many partitions, or on many hours.
+enum class Shape : std::uint8_t { small, wide, lasting };
+std::string_view name_of(Shape shape);
 
 struct TopicPlan {
   TopicName name;
@@ -53,6 +65,7 @@ struct Phase {
 
 struct Scenario {
   std::uint64_t seed = 0;
+  Shape shape = Shape::small;
   int cores = 1;
   SettingMap settings;  // the broker's
   std::vector<TopicPlan> topics;
@@ -60,6 +73,8 @@ struct Scenario {
   int readers = 1;
   int groups = 1;
   int members = 1;  // of each group
+  Duration reader_pause_max = 200ms;
+  int recreations = 0;  // of a topic that comes and goes
   PlanSource plans = PlanSource::silent;
   std::vector<Phase> phases;
 

@@ -3,8 +3,10 @@
 #pragma once
 
 #include "broker/env/env.h"
+#include "tests/simulation/oracle.h"
 #include "tests/simulation/partition_model.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -33,13 +35,27 @@ class Trial {
   Trial(env::Env& client, env::Endpoint broker) : env(client), endpoint(std::move(broker)) {}
 
   // Notes a violation; the run ends as failed.
-  void violated(std::string what) {
-    if (violations.size() < 20) violations.push_back(std::move(what));
+  void violated(Oracle oracle, const std::string& what) {
+    if (violations.size() < 20) violations.push_back(std::string(name_of(oracle)) + ": " + what);
   }
-  void violated_if(bool wrong, const std::string& what) {
-    if (wrong) violated(what);
+  // One check. Returns whether it went wrong.
+  bool violated_if(Oracle oracle, bool wrong, const std::string& what) {
+    checked(oracle);
+    if (wrong) violated(oracle, what);
+    return wrong;
   }
+  void checked(Oracle oracle) { ++checks[static_cast<std::size_t>(oracle)]; }
   Deadline patience() const { return env.clock.now() + 30s; }
+  // Of all partitions that there are.
+  std::vector<PartitionModel*> living() {
+    std::vector<PartitionModel*> out;
+    for (auto* all : {&models, &passing}) {
+      for (auto& model : *all) {
+        if (!model->gone) out.push_back(model.get());
+      }
+    }
+    return out;
+  }
   PartitionModel* find(const TopicName& topic, PartitionId partition) {
     for (auto& model : models) {
       if (model->plan().topic == topic && model->plan().partition == partition) return model.get();
@@ -50,16 +66,25 @@ class Trial {
   env::Env& env;  // of the clients' machine
   env::Endpoint endpoint;
   std::vector<std::unique_ptr<PartitionModel>> models;
+  std::vector<std::unique_ptr<PartitionModel>> passing;  // of topics that come and go; `gone` when they have
   std::map<TopicName, TopicId> topic_ids;
+  std::vector<TopicId> deleted_topics;
   std::map<std::string, std::map<std::string, CommittedOffset>> committed;  // by group, then partition
+  // Who was handed what: by group, generation, partition. A generation has one owner a partition.
+  std::map<std::string, std::map<std::int32_t, std::map<std::string, MemberId>>> owners;
 
-  bool stopping = false;  // readers and groups: finish what is under way
-  bool calm = false;      // nothing is broken any more: an error counts
-  int power_cuts = 0;     // so far
+  bool stopping = false;                  // readers and groups: finish what is under way
+  bool calm = false;                      // nothing is broken any more: an error counts
+  int power_cuts = 0;                     // so far
+  std::function<WallTime()> latest_wall;  // the latest that the broker's clock has shown
+  Duration reader_pause_max = 200ms;      // between two fetches
   std::vector<std::string> violations;
+  CheckCounts checks{};
 
   // What happened, for the summary.
   std::uint64_t batches_acknowledged = 0, batches_read = 0, commits = 0, rebalances = 0, retries = 0;
+  std::uint64_t incremental_fetches = 0, records_deleted = 0, topics_recreated = 0, members_fenced = 0,
+                damaged_reads = 0;
 };
 
 }  // namespace forelog::simulation

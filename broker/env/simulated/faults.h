@@ -31,11 +31,14 @@ struct Faults {
 
   // The archive, as seen from here.
   DurationRange archive{5ms, 60ms};
-  double archive_failure_rate = 0;      // a put may have happened all the same
-  double archive_break_rate = 0;        // the answer breaks off after some bytes
-  double archive_wrong_bytes_rate = 0;  // the answer has a wrong byte, and succeeds
-  bool archive_outage = false;          // every request fails
-  bool archive_silent = false;          // no request is answered before its deadline
+  double archive_failure_rate = 0;       // a put may have happened all the same
+  double archive_break_rate = 0;         // the answer breaks off after some bytes
+  double archive_wrong_bytes_rate = 0;   // the answer has a wrong byte, and succeeds
+  bool archive_outage = false;           // every request fails
+  bool archive_silent = false;           // no request is answered before its deadline
+  double archive_missing_rate = 0;       // what is there is said not to be
+  double archive_doubled_puts_rate = 0;  // a put happens once more, some time later
+  Duration archive_listing_delay{};      // listings do not show what was put more recently
 
   // The metadata store, as seen from here.
   DurationRange metadata{500us, 5ms};

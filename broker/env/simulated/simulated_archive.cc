@@ -7,7 +7,8 @@
 namespace forelog::env {
 namespace {
 
-constexpr Bytes kChunkSizeMax = 192_KiB;  // not a divisor of a block, so that blocks arrive in pieces
+constexpr DurationRange kSecondPut{1ms, 500ms};  // how late a doubled put comes
+constexpr Bytes kChunkSizeMax = 192_KiB;         // not a divisor of a block, so that blocks arrive in pieces
 
 Buffer with_a_wrong_bit(const Buffer& chunk, std::uint64_t draw) {
   std::string text(chunk.text());
@@ -44,17 +45,29 @@ Task<Result<void>> SimulatedArchive::put(std::string key, ObjectContent& content
     at += size;
   }
   auto answered = co_await travel(key, deadline);
-  if (answered || (!faults_.archive_outage && scheduler_.random().chance(0.5))) objects_[key] = flatten(parts);
+  if (answered || (!faults_.archive_outage && scheduler_.random().chance(0.5))) store(key, flatten(parts));
   co_return answered;
+}
+
+void SimulatedArchive::store(const std::string& key, Buffer object) {
+  if (scheduler_.random().chance(faults_.archive_doubled_puts_rate)) {
+    auto again = [this, key, object] { objects_[key] = object; };
+    scheduler_.after(scheduler_.random().between(kSecondPut), std::move(again));
+  }
+  objects_[key] = std::move(object);
+  put_at_[key] = scheduler_.now();
+}
+
+bool SimulatedArchive::is_missing(const std::string& key) {
+  return !objects_.contains(key) || scheduler_.random().chance(faults_.archive_missing_rate);
 }
 
 Task<Result<void>> SimulatedArchive::get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes,
                                                TrafficClass /*traffic*/, Deadline deadline) {
   ++traffic_.gets;
   CO_TRY(co_await travel(key, deadline));
-  auto found = objects_.find(key);
-  if (found == objects_.end()) co_return fail(ErrorCode::kNotFound, key);
-  auto object = found->second;
+  if (is_missing(key)) co_return fail(ErrorCode::kNotFound, key);
+  auto object = objects_.at(key);
   if (from < 0 || size < 0 || from > static_cast<Bytes>(object.size()) ||
       size > static_cast<Bytes>(object.size()) - from)
     co_return fail(ErrorCode::kCorruptBlock, key + ": shorter than the range asked for");
@@ -82,9 +95,8 @@ Task<Result<void>> SimulatedArchive::get_range(std::string key, Bytes from, Byte
 
 Task<Result<ObjectInfo>> SimulatedArchive::head(std::string key, Deadline deadline) {
   CO_TRY(co_await travel(key, deadline));
-  auto found = objects_.find(key);
-  if (found == objects_.end()) co_return fail(ErrorCode::kNotFound, key);
-  co_return ObjectInfo{key, static_cast<Bytes>(found->second.size())};
+  if (is_missing(key)) co_return fail(ErrorCode::kNotFound, key);
+  co_return ObjectInfo{key, static_cast<Bytes>(objects_.at(key).size())};
 }
 
 Task<Result<void>> SimulatedArchive::remove(std::string key, Deadline deadline) {
@@ -98,8 +110,11 @@ Task<Result<std::vector<ObjectInfo>>> SimulatedArchive::list(std::string prefix,
   CO_TRY(co_await travel("list", deadline));
   std::vector<ObjectInfo> out;
   auto at = after < prefix ? objects_.lower_bound(prefix) : objects_.upper_bound(after);
-  for (; at != objects_.end() && out.size() < limit && at->first.starts_with(prefix); ++at)
-    out.push_back({at->first, static_cast<Bytes>(at->second.size())});
+  for (; at != objects_.end() && out.size() < limit && at->first.starts_with(prefix); ++at) {
+    auto put = put_at_.find(at->first);
+    bool shown = put == put_at_.end() || put->second + faults_.archive_listing_delay <= scheduler_.now();
+    if (shown) out.push_back({at->first, static_cast<Bytes>(at->second.size())});
+  }
   co_return out;
 }
 

@@ -37,12 +37,15 @@ class SimulatedArchive final : public ObjectStore {
   // The time until the store answers, and whether it does.
   Task<Result<void>> travel(std::string key, Deadline deadline);
   Task<void> pause(Duration wait);
+  void store(const std::string& key, Buffer object);
+  bool is_missing(const std::string& key);
 
   Scheduler& scheduler_;
   SimulatedCores& cores_;
   const Faults& faults_;
   SimulatedObjects& objects_;
   Traffic traffic_;
+  std::map<std::string, Instant> put_at_;
 };
 
 }  // namespace forelog::env

@@ -40,12 +40,14 @@ class SimulatedCores::Core final : public Runnable {
   Core(SimulatedCores& machine, int index) : machine_(machine), index_(index) {}
 
   bool run_one() override {
+    if (one_in_ != 1 && (one_in_ == 0 || machine_.scheduler_.random().below(one_in_) != 0)) return false;
     auto before = std::exchange(machine_.current_, index_);
     bool ran = io_->poll_one() > 0;
     machine_.current_ = before;
     return ran;
   }
   boost::asio::io_context& io() { return *io_; }
+  void slow_down(std::uint64_t one_in) { one_in_ = one_in; }
   std::shared_ptr<void> take_queue() {
     guard_.release();
     return std::move(io_);
@@ -63,6 +65,7 @@ class SimulatedCores::Core final : public Runnable {
 
   SimulatedCores& machine_;
   int index_;
+  std::uint64_t one_in_ = 1;
   std::shared_ptr<boost::asio::io_context> io_ = std::make_shared<boost::asio::io_context>(1);
   Guard guard_{*io_};
 };
@@ -124,6 +127,10 @@ void SimulatedCores::spawn(CoreId core, Task<void> task) {
   };
   auto& io = cores_.at(static_cast<std::size_t>(core.value()))->io();
   boost::asio::co_spawn(io, run_rooted(*roots_, std::move(task)), ended);
+}
+
+void SimulatedCores::slow_down(int core, std::uint64_t one_in) {
+  cores_.at(static_cast<std::size_t>(core))->slow_down(one_in);
 }
 
 void SimulatedCores::run_as(int core, const std::function<void()>& action) {

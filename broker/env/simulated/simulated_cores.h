@@ -48,6 +48,9 @@ class SimulatedCores final : public Cores {
   // A crashed machine with empty queues.
   void restart();
   bool running() const { return running_; }
+  // From now on `core` gets to run once in `one_in` times that it could: 1 is as usual, 0 is never. Time goes on
+  // meanwhile.
+  void slow_down(int core, std::uint64_t one_in);
   // Grows with each restart; what belongs to an earlier life is dead.
   Scheduler::OwnerId life() const { return life_; }
 
