@@ -63,7 +63,7 @@ void BudgetWatch::look_when_quiet(const std::vector<const MetricsRegistry*>& cor
     registry->collect(core);
     for (const auto* metric :
          {"forelog_cache_reserved_bytes", "forelog_cache_loads_in_flight", "forelog_cache_demand_waiting",
-          "forelog_prefetch_in_flight_bytes", "forelog_connections", "forelog_archiver_waiting_shards"})
+          "forelog_prefetch_in_flight_bytes", "forelog_connections"})
       nothing_left(core, metric);
   }
 }
