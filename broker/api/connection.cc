@@ -89,6 +89,7 @@ Task<Result<Buffer>> Connection::read_frame() {
   auto now = env_.clock.now();
   auto quiet_until = limits_.idle_max < kForever - now ? now + limits_.idle_max : kForever;
   if (!CO_TRY(co_await fill(1, quiet_until))) co_return Buffer{};
+  frame_begun_ = true;
   auto deadline = env_.clock.now() + limits_.frame_max;
   if (!CO_TRY(co_await fill(kLengthSize, deadline))) co_return Buffer{};
   ByteReader length(ByteView(input_.data() + input_from_, kLengthSize));
@@ -154,7 +155,11 @@ Task<void> Connection::send_answers(Connection& self) {
       auto turn = take_turn(slices, at);
       auto deadline = self.env_.clock.now() + self.limits_.send_turn_max;
       auto sent = co_await self.socket_->write(std::move(turn), deadline);
-      if (!sent) last = true, at = slices.size();
+      if (!sent) {
+        if (sent.error().code == ErrorCode::kTimeout) self.handler_.refused(*self.client_, sent.error());
+        last = true;
+        at = slices.size();
+      }
     }
     self.unsent_ -= size;
     if (last) {
@@ -173,8 +178,12 @@ Task<void> Connection::run() {
       continue;
     }
     auto frame = co_await read_frame();
-    if (!frame && frame.error().code == ErrorCode::kMalformed) handler_.refused(*client_, frame.error());
+    // Silence between requests is nothing to tell of; half a request is.
+    bool is_refused = !frame && (frame.error().code == ErrorCode::kMalformed ||
+                                 (frame.error().code == ErrorCode::kTimeout && frame_begun_));
+    if (is_refused) handler_.refused(*client_, frame.error());
     if (!frame || frame->empty()) break;
+    frame_begun_ = false;
     auto place = std::make_shared<Answer>();
     answers_.push_back(place);
     Request request{*std::move(frame), client_, env_.clock.now()};

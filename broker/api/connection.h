@@ -54,6 +54,7 @@ class Connection {
   Bytes unsent_ = 0;
   Event changed_;  // an answer is ready or was sent, or the connection closes
   bool closing_ = false;
+  bool frame_begun_ = false;  // a request has begun to arrive
   // Small frames are cut out of this; large ones are read straight into their own memory.
   MutableBuffer input_;
   std::size_t input_from_ = 0;

@@ -182,6 +182,7 @@ TEST_F(ConnectionTest, ASilentClientIsClosedAfterTheIdleTimeAndNotBefore) {
   EXPECT_EQ(answer(), "still here!");
   EXPECT_FALSE(ends_within(50s));
   EXPECT_TRUE(ends_within(15s));
+  EXPECT_TRUE(handler.refusals.empty()) << "silence is no offence";
 }
 
 TEST_F(ConnectionTest, AnIdleTimeForEverIsForEver) {
@@ -200,6 +201,7 @@ TEST_F(ConnectionTest, HalfARequestIsWaitedForOnlySoLong) {
     EXPECT_TRUE(ends_within(10s)) << half.size();
   }
   EXPECT_TRUE(handler.order.empty());
+  EXPECT_EQ(handler.refusals.size(), 3U) << "half a request is counted";
 }
 
 TEST_F(ConnectionTest, AClientThatDripsBytesIsNotWaitedForLonger) {
@@ -235,6 +237,7 @@ TEST_F(ConnectionTest, AClientThatNeverReadsIsReadNoFurtherAndClosed) {
   world.run_for(5s);
   EXPECT_LE(handler.order.size(), 8U) << "requests are answered into memory although nothing is read";
   EXPECT_TRUE(ends_within(60s)) << "nobody takes what is sent";
+  EXPECT_EQ(handler.refusals.size(), 1U) << "and is counted";
 }
 
 TEST_F(ConnectionTest, WhatTheClientLeavesBehindEnds) {
