@@ -79,6 +79,7 @@ struct Broker::Parts {
   NoArchive no_archive;
   log::Catalog catalog;
   std::optional<log::Wal> wal;
+  log::FailingWrites failing_writes;
   std::optional<cache::DiskTier> disk_tier;
   std::vector<std::unique_ptr<CoreParts>> cores;
   HintRouter hint_router;
@@ -176,7 +177,8 @@ Task<Result<void>> Broker::Parts::build_cores() {
     identity.core = core;
     identity.hash_key = hash_key;
     auto building = build_core(
-        *this, core, {services, settings, archive, catalog, *wal, identity, disk_tier ? &*disk_tier : nullptr});
+        *this, core,
+        {services, settings, archive, catalog, *wal, failing_writes, identity, disk_tier ? &*disk_tier : nullptr});
     co_await env.cores.on(core, std::move(building));
   }
   for (auto& core : cores) services.cores.push_back(core->services());
@@ -266,6 +268,7 @@ Task<Result<void>> Broker::Parts::start_admin() {
   auto missing = [this]() -> std::string {
     if (!ready) return "starting";
     if (const auto& error = wal->failing()) return "appends are refused: " + error->text();
+    if (auto some = failing_writes.text()) return "appends are refused: " + *some;
     return {};
   };
   admin::add_standard_routes(*http, env.cores, std::move(registries), std::move(of_archive), std::move(missing));

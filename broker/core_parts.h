@@ -31,6 +31,7 @@ class CoreParts {
     env::ObjectStore& archive;  // NoArchive without one
     log::Catalog& catalog;
     log::Wal& wal;
+    log::FailingWrites& failing_writes;
     prefetch::FeedIdentity identity;
     cache::Tier* disk_tier;  // null without one
   };

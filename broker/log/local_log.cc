@@ -193,6 +193,7 @@ Task<void> LocalLog::Impl::write_loop(Impl& self) {
 void LocalLog::Impl::write_works() {
   if (std::exchange(write_error, std::nullopt)) {
     log_line(info, "segment_writes_again", {{"partition", partition}});
+    if (context.failing != nullptr) context.failing->ended(partition);
     advanced.notify();
   }
   wake.notify();
@@ -202,6 +203,7 @@ void LocalLog::Impl::write_failed(Error failing) {
   context.metrics.flush_failures.add();
   ++write_failures;
   if (!write_error) log_line(warn, "segment_write_fails", {{"partition", partition}, {"error", failing}});
+  if (!write_error && context.failing != nullptr) context.failing->failed(partition, failing);
   write_error = std::move(failing);
   advanced.notify();
   wake.notify();

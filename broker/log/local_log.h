@@ -18,6 +18,7 @@
 #include "broker/log/batch.h"
 #include "broker/log/catalog.h"
 #include "broker/log/chain.h"
+#include "broker/log/failing_writes.h"
 #include "broker/log/footer.h"
 #include "broker/log/local_partitions.h"
 #include "broker/log/tail.h"
@@ -58,6 +59,7 @@ struct LogContext {
   LocalPartitions& local;
   env::Path directory;              // of all segments
   Bytes checkpoint_bytes = 64_MiB;  // a partition checkpoints after this much
+  FailingWrites* failing = nullptr;  // told of partitions that cannot write
 };
 
 struct AppendResult {

@@ -308,6 +308,7 @@ Task<void> LocalLog::Impl::stop() {
   advanced.notify();
   co_await tasks.join();
   context.wal.detach(partition);
+  if (write_error && context.failing != nullptr) context.failing->ended(partition);
   closed = true;
 }
 

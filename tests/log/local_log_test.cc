@@ -241,6 +241,22 @@ TEST_F(LocalLogTest, FullDiskRefusesAppendsAndHealsByItself) {
   stop();
 }
 
+TEST_F(LocalLogTest, WhoCannotWriteIsNamedUntilItCan) {
+  TopicSettings unsynced;
+  unsynced.durability = Durability::page_cache;
+  start({{0, unsynced}});
+  append(batch_of("before"));
+  EXPECT_EQ(storage->failing.text(), std::nullopt);
+  machine->faults().disk_capacity = machine->disk().used();
+  ASSERT_TRUE(append_only(batch_of(std::string(3000, 'p'))).has_value());
+  EXPECT_TRUE(world->run_until([&] { return log().error().has_value(); }, 5s));
+  EXPECT_NE(storage->failing.text().value_or("").find("1 partition(s) cannot be written"), std::string::npos);
+  machine->faults().disk_capacity = std::numeric_limits<Bytes>::max();
+  EXPECT_TRUE(world->run_until([&] { return !log().error(); }, 5s));
+  EXPECT_EQ(storage->failing.text(), std::nullopt);
+  stop();
+}
+
 TEST_F(LocalLogTest, TailUnderPressureLeavesReadsToTheSegment) {
   tail_max = 64_KiB;
   start();

@@ -67,7 +67,7 @@ struct Storage {
         budget(tail_max),
         metrics(registry),
         local(m.env(), "data/log"),
-        context{m.env(), wal, catalog, budget, metrics, local, "data/log"} {}
+        context{m.env(), wal, catalog, budget, metrics, local, "data/log", 64_MiB, &failing} {}
 
   env::SimulatedMachine& machine;
   MetricsRegistry registry;
@@ -76,6 +76,7 @@ struct Storage {
   TailBudget budget;
   LogMetrics metrics;
   LocalPartitions local;
+  FailingWrites failing;
   LogContext context;
   std::map<int, CountingObserver> observers;
   std::map<int, std::unique_ptr<LocalLog>> logs;
