@@ -238,7 +238,12 @@ Result<void> ArchivedLog::load_missing(const Cursor& cursor, const ColdRequest& 
     cache::LoadCause cause{.reader = request.reader, .decided = clock_.now()};
     cache_.start_load({shard, missing.index, cache::block_count(in_shard) - missing.index}, cause);
     read.waiting = cache_.subscribe(missing, landed);
-    if (until > cursor.footer.size) load_next(cursor.shard, until - cursor.footer.size, request);
+    if (until > cursor.footer.size) {
+      // In a cache of a few blocks the next shard and what this read still needs would go on displacing each other.
+      auto beyond = until - cursor.footer.size;
+      auto blocks = cache::block_count(in_shard) - cache::block_of(cursor.position) + cache::block_count(beyond);
+      if (cache::position_of(blocks) <= cache_.capacity() / 2) load_next(cursor.shard, beyond, request);
+    }
     if (!read.waiting) error = cache_.recent_failure(missing);
   }
   if (error && read.size() == 0) return fail(std::move(*error));

@@ -147,6 +147,19 @@ TEST_F(ArchivedLogTest, TheNextShardLoadsBesideThisOne) {
   EXPECT_FALSE(cache->in_flight({partition->id(2), 0}));
 }
 
+// Two blocks of cache, and a batch that lies in both: the next shard must not take the place of either.
+TEST_F(ArchivedLogTest, TheNextShardWaitsWhereTheCacheIsTooSmallForBoth) {
+  make({{8, 75'000}, {8, 75'000}}, 2);
+  for (std::size_t i = 0; i < 2; ++i) run(world, machine, footers->get(partition->id(i), std::nullopt, kForever));
+  for (auto until = world.now() + 1s; world.now() < until; world.run_for(1ms)) {
+    auto across = attempt(request(6, 220'000));
+    ASSERT_TRUE(across) << across.error().text();
+    if (across->size() > 0) return;
+    EXPECT_FALSE(cache->in_flight({partition->id(1), 0}));
+  }
+  FAIL() << "nothing comes";
+}
+
 TEST_F(ArchivedLogTest, AnOutageIsARetriableErrorInTimeAndThenHeals) {
   make({{1000, 1000}});
   machine.faults().archive_outage = true;
