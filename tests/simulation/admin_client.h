@@ -15,7 +15,6 @@ Task<void> delete_records(Trial& trial, std::uint64_t seed);
 
 // A topic that is made, written, read, deleted while that goes on, and made again under the same name, `times` times;
 // the last one stays, and is written to its end.
-inline constexpr const char* kPassingTopic = "comes-and-goes";
 Task<void> come_and_go(Trial& trial, int times, std::uint64_t seed);
 
 // No group has an offset left that it committed in a topic before that was deleted.

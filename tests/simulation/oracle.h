@@ -13,6 +13,7 @@ enum class Oracle : std::uint8_t {
   records,     // what is read is what was written there, once, in order, unchanged
   order,       // a batch is acknowledged at its offset, behind the one before it, and is not refused without reason
   watermark,   // the high watermark never falls, and nothing is read beyond it
+  compaction,  // the newest record of each key is there; what is not was superseded, or a tombstone that may go
   log_start,   // the start of a log never falls, and moves only as far as retention or a deletion allows
   times,       // looking up offsets by time, and the time that the broker gave a batch
   epochs,      // leader epochs never fall along a log, stay what they were, and end where the next one begins
@@ -30,11 +31,11 @@ enum class Oracle : std::uint8_t {
   hints,       // the same bytes without prefetching
   trace,       // the same seed, the same run
 };
-inline constexpr std::size_t kOracleCount = 19;
+inline constexpr std::size_t kOracleCount = 20;
 inline constexpr std::array<std::string_view, kOracleCount> kOracleNames = {
-    "records",  "order",      "watermark", "log-start", "times",   "epochs", "sessions",
-    "commits",  "assignment", "topics",    "chain",     "objects", "files",  "budgets",
-    "progress", "answers",    "log-lines", "hints",     "trace"};
+    "records",  "order",    "watermark",  "compaction", "log-start", "times",   "epochs",
+    "sessions", "commits",  "assignment", "topics",     "chain",     "objects", "files",
+    "budgets",  "progress", "answers",    "log-lines",  "hints",     "trace"};
 constexpr std::string_view name_of(Oracle oracle) { return kOracleNames[static_cast<std::size_t>(oracle)]; }
 
 using CheckCounts = std::array<std::uint64_t, kOracleCount>;

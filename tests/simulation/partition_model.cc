@@ -1,5 +1,6 @@
 #include "tests/simulation/partition_model.h"
 
+#include "broker/base/limits.h"
 #include "broker/log/batch_builder.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@ namespace {
 
 constexpr std::int64_t kFirstTimestamp = 1767225600000;  // where the simulated wall clock begins
 constexpr std::int64_t kTimestampStep = 10;
+constexpr std::uint64_t kKeys = 100, kCompactedKeys = 12;
 constexpr std::int64_t kDisorder = 4000;  // milliseconds by which neighbours may stand in the wrong order
 
 std::int64_t create_time(std::uint64_t seed, Offset offset, const PartitionPlan& plan) {
@@ -27,12 +29,13 @@ log::BatchBuilder build(std::uint64_t seed, std::uint64_t index, Offset base, co
   auto size_max = plan.value_size_max / (records > 8 ? 8 : 1);
   for (std::uint64_t i = 0; i < records; ++i) {
     auto offset = base + static_cast<std::int64_t>(i);
-    auto key = std::to_string(random.below(100));
+    auto key = std::to_string(random.below(plan.compacts ? kCompactedKeys : kKeys));
     // Half of it noise, so that codecs neither give up nor shrink it to nothing.
     std::string value = plan.topic.value() + "@" + std::to_string(offset.value()) + ":";
     value.resize(value.size() + random.below(size_max + 1), 'x');
     for (std::size_t at = value.size() / 2; at < value.size(); ++at) value[at] = static_cast<char>(random.next());
-    builder.add(create_time(seed, offset, plan), key, value);
+    bool tombstone = plan.compacts && random.chance(0.15);
+    builder.add(create_time(seed, offset, plan), key, tombstone ? std::nullopt : log::BatchBuilder::Text(value));
   }
   constexpr log::Codec kCodecs[] = {log::Codec::none, log::Codec::none, log::Codec::lz4, log::Codec::zstd};
   builder.codec(kCodecs[random.below(std::size(kCodecs))]);
@@ -54,6 +57,7 @@ PartitionModel::PartitionModel(const PartitionPlan& plan, std::uint64_t seed) : 
   }
   append_times_.assign(plan.batches, -1);
   epochs_.assign(plan.batches, kNoEpoch);
+  if (plan.compacts) note_records();
 }
 
 std::string PartitionModel::name() const { return plan_.topic.value() + "-" + std::to_string(plan_.partition.value()); }
@@ -92,9 +96,9 @@ std::int64_t PartitionModel::timestamp_of(Offset offset) const {
   return index < append_times_.size() ? append_times_[index] : -1;
 }
 
-Offset PartitionModel::first_not_before(std::int64_t timestamp, Offset from, Offset below) const {
+Offset PartitionModel::first_not_before(std::int64_t timestamp, Offset from, Offset below, bool surely) const {
   for (auto offset = from; offset < below; offset = offset + 1) {
-    if (timestamp_of(offset) >= timestamp) return offset;
+    if (timestamp_of(offset) >= timestamp && (!surely || must_be_there(offset))) return offset;
   }
   return kNoOffset;
 }
@@ -171,6 +175,88 @@ std::vector<Epoch> PartitionModel::epochs_seen() const {
   return out;
 }
 
+// --- compaction ------------------------------------------------------------------------------------------------------
+
+void PartitionModel::note_records() {
+  for (const auto& bytes : batches_) {
+    auto batch = log::BatchView::parse(bytes.view());
+    CHECK(batch.has_value());
+    auto records = log::Records::open(*batch, kBatchSizeMax);
+    CHECK(records.has_value());
+    log::Record record;
+    for (auto more = records->next(record); more && *more; more = records->next(record)) {
+      Known known{std::string(as_text(*record.key)), std::nullopt};
+      if (record.value) known.value = std::string(as_text(*record.value));
+      records_.push_back(std::move(known));
+    }
+  }
+  CHECK(Offset(static_cast<std::int64_t>(records_.size())) == full_end());
+  std::map<std::string, Offset> newer;
+  for (auto at = records_.size(); at-- > 0;) {
+    auto found = newer.find(records_[at].key);
+    if (found != newer.end()) records_[at].superseded_by = found->second;
+    newer[records_[at].key] = Offset(static_cast<std::int64_t>(at));
+  }
+}
+
+bool PartitionModel::must_be_there(Offset offset) const {
+  if (!plan_.compacts) return true;
+  const auto& known = records_[static_cast<std::size_t>(offset.value())];
+  bool superseded = known.superseded_by != kNoOffset && known.superseded_by < sent_end();
+  return !superseded && (known.value.has_value() || plan_.tombstones_stay);
+}
+
+// Whether compaction may have left out [from, to).
+std::optional<Wrong> PartitionModel::check_missing(Offset from, Offset to) const {
+  for (auto offset = from; offset < to; offset = offset + 1) {
+    if (must_be_there(offset)) {
+      return Wrong{Oracle::compaction, "the newest record of key " +
+                                           records_[static_cast<std::size_t>(offset.value())].key + ", at offset " +
+                                           text(offset) + " of " + name() + ", is gone"};
+    }
+  }
+  return std::nullopt;
+}
+
+// What compaction has left of a batch: records as they were, but for those that may be missing.
+std::optional<Wrong> PartitionModel::check_cleaned(log::BatchView batch) const {
+  auto at = " in the batch at offset " + text(batch.base_offset()) + " of " + name();
+  auto next = batch.base_offset();
+  if (batch.record_count() > 0) {
+    auto records = log::Records::open(batch, kBatchSizeMax);
+    if (!records) return Wrong{Oracle::compaction, "records that cannot be read" + at};
+    log::Record record;
+    while (true) {
+      auto more = records->next(record);
+      if (!more) return Wrong{Oracle::compaction, more.error().text() + at};
+      if (!*more) break;
+      const auto& known = records_[static_cast<std::size_t>(record.offset.value())];
+      bool same = record.key && as_text(*record.key) == known.key &&
+                  record.value.has_value() == known.value.has_value() &&
+                  (!record.value || as_text(*record.value) == *known.value) &&
+                  (plan_.append_time || record.timestamp == timestamp_of(record.offset));
+      if (!same) return Wrong{Oracle::compaction, "the record at offset " + text(record.offset) + " has changed" + at};
+      if (auto wrong = check_missing(next, record.offset)) return wrong;
+      next = record.offset + 1;
+    }
+  }
+  return check_missing(next, batch.end_offset());
+}
+
+std::optional<Wrong> PartitionModel::check_newest(const Newest& known, Offset from, Offset below) const {
+  for (auto offset = from; offset < below; offset = offset + 1) {
+    const auto& record = records_[static_cast<std::size_t>(offset.value())];
+    if (record.superseded_by != kNoOffset && record.superseded_by < below) continue;
+    auto found = known.find(record.key);
+    bool right = found == known.end() ? !record.value : found->second == offset;
+    if (right) continue;
+    return Wrong{Oracle::compaction, "the newest record of key " + record.key + " of " + name() + " is at offset " +
+                                         text(offset) + ", and a reader finds " +
+                                         (found == known.end() ? "none" : text(found->second))};
+  }
+  return std::nullopt;
+}
+
 // --- what is read ----------------------------------------------------------------------------------------------------
 
 std::optional<Wrong> PartitionModel::check_batch(log::BatchView batch) {
@@ -182,16 +268,20 @@ std::optional<Wrong> PartitionModel::check_batch(log::BatchView batch) {
   auto written = log::BatchView::parse(batches_[*index].view());
   CHECK(written.has_value());
   auto attributes = static_cast<std::int16_t>(written->attributes() | (plan_.append_time ? 0x08 : 0));
+  if (plan_.append_time) {
+    if (auto wrong = note_append_time(*index, batch.max_timestamp())) return wrong;
+  }
   bool same = batch.attributes() == attributes && batch.record_count() == written->record_count() &&
               batch.last_offset_delta() == written->last_offset_delta() &&
               as_text(batch.records()) == as_text(written->records());
   if (!plan_.append_time) {
     same &= batch.base_timestamp() == written->base_timestamp() && batch.max_timestamp() == written->max_timestamp();
   }
-  if (!same) return Wrong{Oracle::records, "a batch that differs from what was written" + at};
-  if (plan_.append_time) {
-    if (auto wrong = note_append_time(*index, batch.max_timestamp())) return wrong;
+  if (!same && plan_.compacts && batch.last_offset_delta() == written->last_offset_delta()) {
+    if (auto wrong = check_cleaned(batch)) return wrong;
+    same = true;
   }
+  if (!same) return Wrong{Oracle::records, "a batch that differs from what was written" + at};
   return note_epoch(*index, batch.leader_epoch());
 }
 
@@ -202,6 +292,11 @@ std::optional<Wrong> PartitionModel::check(const Slices& records, Offset asked, 
   auto visit = [&](log::BatchView batch) {
     auto at = " at offset " + text(batch.base_offset()) + " of " + name();
     bool follows = first ? batch.base_offset() <= asked && batch.end_offset() > asked : batch.base_offset() == end;
+    if (!follows && plan_.compacts && batch.base_offset() >= end) {
+      wrong = check_missing(end, batch.base_offset());
+      follows = true;
+    }
+    if (wrong) return false;
     if (!follows) {
       wrong = Wrong{Oracle::records, "after offset " + text(end) + " follows a batch" + at};
     } else if (batch.end_offset() > limit) {

@@ -10,6 +10,7 @@
 #include "broker/log/topic_settings.h"
 #include "tests/simulation/oracle.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ struct PartitionPlan {
   bool append_time = false;        // the broker gives the timestamps
   bool disordered = false;         // the producer's timestamps do not follow the offsets
   bool deletes = false;            // clients delete records
+  bool compacts = false;           // cleanup.policy=compact
+  bool tombstones_stay = true;     // for longer than the run
   Bytes retention_bytes = -1;      // beyond it, the oldest shards go
   Duration retention_time = -1ms;  // after it, they go
   bool has_retention() const { return retention_bytes >= 0 || retention_time >= 0ms; }
@@ -61,8 +64,9 @@ class PartitionModel {
   // --- times ---
   // Of the record at `offset`; -1 while the broker's clock decides and has told nobody.
   std::int64_t timestamp_of(Offset offset) const;
-  // First offset in [from, below) whose record is not older than `timestamp`; kNoOffset if there is none.
-  Offset first_not_before(std::int64_t timestamp, Offset from, Offset below) const;
+  // First offset in [from, below) whose record is not older than `timestamp`; kNoOffset if there is none. `surely`: and
+  // which compaction cannot have taken.
+  Offset first_not_before(std::int64_t timestamp, Offset from, Offset below, bool surely = false) const;
   // The largest timestamp in [from, below).
   std::int64_t newest_timestamp(Offset from, Offset below) const;
   // The broker says that it gave batch `index` this time. What is known of it never changes.
@@ -87,12 +91,29 @@ class PartitionModel {
   // Why `records`, read at `asked`, are not what they must be; nothing when they are. `next` moves behind them.
   std::optional<Wrong> check(const Slices& records, Offset asked, Offset limit, Offset& next);
 
+  // --- compaction ---
+  // Whether a log must still have the record at `offset`: no newer one with its key was sent, and it is no tombstone
+  // that may have gone.
+  bool must_be_there(Offset offset) const;
+  // Newest records by key, as somebody who read [from, below) must know them, against what he knows; tombstones do not
+  // count.
+  using Newest = std::map<std::string, Offset>;
+  std::optional<Wrong> check_newest(const Newest& known, Offset from, Offset below) const;
+
   // Where `epoch` ends, as the batches seen so far say; kNoOffset when none of a newer epoch was seen.
   Offset end_of_epoch(Epoch epoch) const;
   std::vector<Epoch> epochs_seen() const;
 
  private:
+  struct Known {
+    std::string key;
+    std::optional<std::string> value;
+    Offset superseded_by = kNoOffset;  // the next record with its key
+  };
   std::optional<Wrong> check_batch(log::BatchView batch);
+  std::optional<Wrong> check_cleaned(log::BatchView batch) const;
+  std::optional<Wrong> check_missing(Offset from, Offset to) const;
+  void note_records();
   std::optional<Wrong> note_epoch(std::size_t index, Epoch epoch);
   std::size_t batch_of(Offset offset) const;
 
@@ -103,6 +124,7 @@ class PartitionModel {
   std::vector<Bytes> positions_;            // bytes before each batch; one more than batches
   std::vector<std::int64_t> append_times_;  // by batch; -1: not known
   std::vector<Epoch> epochs_;               // by batch, as read; kNoEpoch: not known
+  std::vector<Known> records_;              // by offset; of topics that are compacted
 };
 
 }  // namespace forelog::simulation

@@ -1,5 +1,6 @@
 #include "tests/simulation/reader.h"
 
+#include "broker/base/limits.h"
 #include "broker/env/event.h"
 #include "broker/wire/fetch.h"
 #include "broker/wire/list_offsets.h"
@@ -41,12 +42,28 @@ wire::FetchResponse::Partition* find(Trial& trial, wire::FetchResponse& answer, 
   return nullptr;
 }
 
-// Mixes every record's bytes and offset.
-void mix(std::uint64_t& content, const Slices& records) {
+void note_newest(PartitionModel::Newest& newest, log::BatchView batch) {
+  if (batch.record_count() == 0) return;
+  auto records = log::Records::open(batch, kBatchSizeMax);
+  if (!records) return;
+  log::Record record;
+  for (auto more = records->next(record); more && *more; more = records->next(record)) {
+    auto key = std::string(as_text(record.key.value_or(ByteView{})));
+    if (record.value) {
+      newest[key] = record.offset;
+    } else {
+      newest.erase(key);
+    }
+  }
+}
+
+// Adds every record's bytes and offset.
+void add(Content& content, const Slices& records, bool compacted) {
   auto visit = [&](log::BatchView batch) {
+    if (compacted) note_newest(content.newest, batch);
     auto offset = batch.base_offset().value();
-    content = hash_bytes(&offset, sizeof offset, content);
-    content = hash_bytes(batch.records().data(), batch.records().size(), content);
+    content.hash = hash_bytes(&offset, sizeof offset, content.hash);
+    content.hash = hash_bytes(batch.records().data(), batch.records().size(), content.hash);
     return true;
   };
   (void)log::for_each_batch(records, visit);
@@ -58,11 +75,18 @@ struct Before {
   Offset log_start;
   int rotten = 0;
   bool forgotten = false;  // a power cut came since, and took what was promised
+  bool was_calm = false, was_sound = false;
 };
+
+// Whether an error in an answer counts: nothing was broken, from before it was asked on. A topic that comes and goes
+// may have gone.
+bool error_counts(const Trial& trial, const PartitionModel& model, const Before& before) {
+  return before.was_calm || (before.was_sound && trial.sound() && model.plan().topic.value() != kPassingTopic);
+}
 
 // A partition's part of one answer against what must be true of it.
 void check_answer(Trial& trial, Position& position, wire::FetchResponse::Partition& answer, Before before,
-                  bool was_calm, std::uint64_t* content) {
+                  Content* content) {
   auto& model = *position.model;
   auto asked = position.offset;
   auto where = " at offset " + std::to_string(asked.value()) + " of " + model.name();
@@ -76,7 +100,7 @@ void check_answer(Trial& trial, Position& position, wire::FetchResponse::Partiti
     return;
   }
   if (!answer.error_code.ok()) {
-    trial.violated_if(Oracle::answers, was_calm && !may_be_damaged,
+    trial.violated_if(Oracle::answers, error_counts(trial, model, before) && !may_be_damaged,
                       "reading fails with code " + std::to_string(answer.error_code.code) + where);
     return;
   }
@@ -98,6 +122,7 @@ void check_answer(Trial& trial, Position& position, wire::FetchResponse::Partiti
   Offset next = asked;
   trial.checked(Oracle::records);
   if (!answer.records.empty()) trial.checked(Oracle::epochs);
+  if (!answer.records.empty() && model.plan().compacts) trial.checked(Oracle::compaction);
   if (auto wrong = model.check(answer.records.slices, asked, high_watermark, next)) {
     if (wrong->damaged && may_be_damaged) {
       ++trial.damaged_reads;
@@ -105,7 +130,7 @@ void check_answer(Trial& trial, Position& position, wire::FetchResponse::Partiti
     }
     trial.violated(wrong->oracle, wrong->what);
   }
-  if (content != nullptr) mix(*content, answer.records.slices);
+  if (content != nullptr) add(*content, answer.records.slices, model.plan().compacts);
   if (next != asked) ++trial.batches_read;
   position.offset = next;
 }
@@ -124,13 +149,17 @@ void check_silence(Trial& trial, const Position& position, const Before& before,
 
 Task<Result<Bytes>> fetch_once(Trial& trial, WireClient& client, std::vector<Position>& from, FetchLimits limits,
                                wire::Version version, FetchExtras extras) {
-  bool was_calm = trial.calm;
+  bool was_calm = trial.calm, was_sound = trial.sound();
   auto cuts = trial.power_cuts;
   std::vector<Before> before;
   std::vector<std::string> names;
   auto request = request_for(trial, from, limits);
   for (const auto& position : from)
-    before.push_back({position.model->readable, position.model->log_start, position.model->rotten});
+    before.push_back({.readable = position.model->readable,
+                      .log_start = position.model->log_start,
+                      .rotten = position.model->rotten,
+                      .was_calm = was_calm,
+                      .was_sound = was_sound});
   if (extras.session != nullptr) {
     // In the order of the request, which puts partitions of a topic together.
     for (const auto& topic : request.topics) {
@@ -146,7 +175,7 @@ Task<Result<Bytes>> fetch_once(Trial& trial, WireClient& client, std::vector<Pos
   if (extras.session != nullptr) extras.session->take(answer);
   if (!answer.error_code.ok()) {
     bool evicted = extras.session != nullptr && answer.error_code.code == kFetchSessionIdNotFound;
-    trial.violated_if(Oracle::answers, was_calm && !evicted,
+    trial.violated_if(Oracle::answers, was_sound && trial.sound() && !evicted,
                       "a fetch fails with code " + std::to_string(answer.error_code.code));
     if (evicted) co_return Bytes{0};
     co_return fail(ErrorCode::kUnavailable, "fetch");
@@ -169,7 +198,7 @@ Task<Result<Bytes>> fetch_once(Trial& trial, WireClient& client, std::vector<Pos
     if (extras.session != nullptr)
       extras.session->note(model->name(), found->error_code.ok() ? found->high_watermark : kNoOffset);
     size += found->records.size();
-    check_answer(trial, from[i], *found, before[i], was_calm, extras.content);
+    check_answer(trial, from[i], *found, before[i], extras.content);
   }
   co_return size;
 }
@@ -205,20 +234,22 @@ Task<Result<void>> look_up(Trial& trial, WireClient& client, PartitionModel& mod
   auto readable = model.readable;
   auto start = model.log_start;
   auto cuts = trial.power_cuts;
-  bool was_calm = trial.calm;
+  bool was_sound = trial.sound();
   auto rotten = model.rotten;
   auto found = co_await look_up_offset(trial, client, model, time);
   bool damaged = rotten % 2 == 1 || rotten != model.rotten;
   if (!found) {
-    trial.violated_if(Oracle::answers, was_calm && !damaged, found.error().text());
+    trial.violated_if(Oracle::answers, was_sound && trial.sound() && !damaged, found.error().text());
     co_return fail(found.error());
   }
   if (damaged || (cuts != trial.power_cuts && model.forgetful())) co_return Result<void>{};
   auto expected = model.first_not_before(time, start, readable);
+  // What compaction may have taken need not be found.
+  auto surely = model.first_not_before(time, start, readable, true);
   auto where = " for time " + std::to_string(time) + " in " + model.name() + ", where " +
                std::to_string(expected.value()) + " is expected";
   if (found->offset == kNoOffset) {
-    trial.violated_if(Oracle::times, expected != kNoOffset && !model.plan().start_moves(),
+    trial.violated_if(Oracle::times, surely != kNoOffset && !model.plan().start_moves(),
                       "ListOffsets finds nothing" + where);
     co_return Result<void>{};
   }
@@ -228,7 +259,7 @@ Task<Result<void>> look_up(Trial& trial, WireClient& client, PartitionModel& mod
   trial.violated_if(Oracle::times, found->timestamp < time || (known >= 0 && known != found->timestamp), what);
   // A record of which nobody has been told the time may well be the one.
   bool too_early = known >= 0 && (expected != kNoOffset ? found->offset < expected : found->offset < readable);
-  bool too_late = expected != kNoOffset && found->offset > expected && !model.plan().start_moves();
+  bool too_late = surely != kNoOffset && found->offset > surely && !model.plan().start_moves();
   trial.violated_if(Oracle::times, too_early || too_late, what);
   co_return Result<void>{};
 }
@@ -274,6 +305,7 @@ Task<Result<void>> wander(Trial& trial, WireClient& client, env::SeededRandom& r
 Task<Result<void>> check_epochs(Trial& trial, WireClient& client, PartitionModel& model, Offset end) {
   wire::OffsetForLeaderEpochRequest request;
   request.topics.push_back({model.plan().topic, {}});
+  if (model.plan().compacts) co_return Result<void>{};  // where an epoch began may be gone
   auto epochs = model.epochs_seen();
   for (auto epoch : epochs) request.topics.front().partitions.push_back({model.plan().partition, kNoEpoch, epoch});
   if (epochs.empty()) co_return Result<void>{};
@@ -293,7 +325,7 @@ Task<Result<void>> check_epochs(Trial& trial, WireClient& client, PartitionModel
 
 // The newest record of all, by its time.
 Task<Result<void>> check_newest(Trial& trial, WireClient& client, PartitionModel& model, Offset start, Offset end) {
-  if (start >= end || model.plan().start_moves()) co_return Result<void>{};
+  if (start >= end || model.plan().start_moves() || model.plan().compacts) co_return Result<void>{};
   auto found = CO_TRY(co_await look_up_offset(trial, client, model, kMaxTimestamp));
   auto newest = model.newest_timestamp(start, end);
   bool right = found.offset >= start && found.offset < end && model.timestamp_of(found.offset) == newest;
@@ -309,10 +341,11 @@ Task<Result<void>> check_newest(Trial& trial, WireClient& client, PartitionModel
 Task<void> read_at_random(Trial& trial, std::uint64_t seed) {
   env::SeededRandom random(seed);
   while (!trial.stopping && trial.violations.empty()) {
-    bool was_calm = trial.calm;
+    bool was_sound = trial.sound();
     WireClient client(trial.env, "reader-" + std::to_string(random.below(3)));
     auto wandered = co_await wander(trial, client, random);
-    if (!wandered) trial.violated_if(Oracle::answers, was_calm, "a reader fails: " + wandered.error().text());
+    if (!wandered)
+      trial.violated_if(Oracle::answers, was_sound && trial.sound(), "a reader fails: " + wandered.error().text());
     auto pause = random.between({1ms, trial.reader_pause_max});
     co_await sleep_until(trial.env.clock, trial.env.clock.now() + pause);
   }
@@ -340,8 +373,8 @@ Task<Result<void>> read_whole(Trial& trial, PartitionModel& model, std::uint64_t
   limits.partition_max = static_cast<Bytes>(1 + random.below(400'000));
   limits.wait_ms = 5000;
   FetchSession session;
-  FetchExtras extras{random.chance(0.5) ? &session : nullptr, &content};
-  content = 0;
+  Content whole;
+  FetchExtras extras{random.chance(0.5) ? &session : nullptr, &whole};
   for (int idle = 0; from.front().offset < end && trial.violations.empty();) {
     auto before = from.front().offset;
     auto got = CO_TRY(co_await fetch_once(trial, client, from, limits, version, extras));
@@ -349,6 +382,16 @@ Task<Result<void>> read_whole(Trial& trial, PartitionModel& model, std::uint64_t
     if (idle > 3)
       co_return fail(ErrorCode::kTimeout,
                      "nothing comes of " + model.name() + " from offset " + std::to_string(before.value()));
+  }
+  content = whole.hash;
+  if (model.plan().compacts) {
+    auto wrong = model.check_newest(whole.newest, start, end);
+    trial.violated_if(Oracle::compaction, wrong.has_value(), wrong ? wrong->what : "");
+    content = 0;
+    for (const auto& [key, offset] : whole.newest) {
+      auto at = offset.value();
+      content = hash_bytes(&at, sizeof at, hash_bytes(key.data(), key.size(), content));
+    }
   }
   for (int i = 0; i < 5; ++i) CO_TRY(co_await look_up(trial, client, model, random));
   CO_TRY(co_await check_newest(trial, client, model, start, end));

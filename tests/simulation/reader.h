@@ -11,8 +11,8 @@ namespace forelog::simulation {
 // Reads here and there until the trial stops.
 Task<void> read_at_random(Trial& trial, std::uint64_t seed);
 
-// Reads `model` from its start to its end; in `content` a hash of all records and their offsets. Fails at any error:
-// for the end of a run, when nothing is broken.
+// Reads `model` from its start to its end; in `content` a hash of all records and their offsets, or of the newest of
+// each key where the topic is compacted. Fails at any error: for the end of a run, when nothing is broken.
 Task<Result<void>> read_whole(Trial& trial, PartitionModel& model, std::uint64_t seed, std::uint64_t& content);
 
 // Asks for one offset: a time, or one of Kafka's questions (below zero).
@@ -35,9 +35,14 @@ struct FetchLimits {
   Bytes min = 1;
   std::int32_t wait_ms = 200;
 };
+// What was read of one partition.
+struct Content {
+  std::uint64_t hash = 0;         // of all records and their offsets
+  PartitionModel::Newest newest;  // of compacted topics
+};
 struct FetchExtras {
-  FetchSession* session = nullptr;   // fetches go on in it
-  std::uint64_t* content = nullptr;  // what comes is mixed into it
+  FetchSession* session = nullptr;  // fetches go on in it
+  Content* content = nullptr;       // what comes is added to it
 };
 // Yields how many bytes came. Partitions answered with an error stay where they are, or move to a legal offset.
 Task<Result<Bytes>> fetch_once(Trial& trial, WireClient& client, std::vector<Position>& from, FetchLimits limits,

@@ -28,7 +28,9 @@ namespace {
 constexpr Duration kPatience = 10min;  // of virtual time, for anything that must come to an end
 constexpr std::size_t kLogLinesKept = 25;
 constexpr Duration kElectionMax = 20s;
-constexpr Duration kQuiet = 30s;  // until all that was begun has ended by its deadline
+constexpr Duration kQuiet = 30s;        // until all that was begun has ended by its deadline
+constexpr Duration kUntilSound = 40s;   // after a fault: sessions end, leaders are chosen, pauses between attempts pass
+constexpr Duration kUntilMerged = 20s;  // without another merge: a few passes, and what was replaced is deleted
 constexpr std::int64_t kLatest = -1, kEarliest = -2, kLatestTiered = -5;
 
 // The broker between one start and the stop, or crash, that ends it.
@@ -61,6 +63,8 @@ class LogWatch {
       lines_.push_back(stamp + std::string(line));
       if (lines_.size() > kLogLinesKept) lines_.pop_front();
       trial.violated_if(Oracle::log_lines, level == LogLevel::error, "logged: " + std::string(line));
+      if (line.find("shards_merged ") != line.npos) ++trial.merges;
+      if (line.find("partition_compacted ") != line.npos && is_of_clients(trial, line)) ++trial.compactions;
     });
   }
   ~LogWatch() { set_log_sink({}); }
@@ -69,6 +73,11 @@ class LogWatch {
   std::vector<std::string> lines() const { return {lines_.begin(), lines_.end()}; }
 
  private:
+  // Rather than of the broker's own topics.
+  static bool is_of_clients(const Trial& trial, std::string_view line) {
+    return std::ranges::any_of(trial.topic_ids,
+                               [&](const auto& topic) { return line.find(topic.second.text()) != line.npos; });
+  }
   std::deque<std::string> lines_;
 };
 
@@ -98,6 +107,7 @@ class Run {
   RunReport execute() {
     begin_life();
     if (fine()) client(create_topics(), "creating the topics");
+    trial_.heals(10s);
     for (std::size_t i = 0; i < trial_.models.size(); ++i)
       start(produce_all(trial_, *trial_.models[i], seed_for("producer", i)));
     for (int i = 0; i < scenario_.readers; ++i)
@@ -172,27 +182,39 @@ class Run {
     auto number = static_cast<std::size_t>(phase.fault);
     if (report_.met[number]++ == 0) checks_before_[number] = trial_.checks;
     broken_ = true;
+    trial_.breaks();
     switch (phase.fault) {
       case Fault::crash:
-        return cut_power(env::SimulatedWorld::Loss::some);
+        cut_power(env::SimulatedWorld::Loss::some);
+        return healed_if(whole_);
       case Fault::crash_all:
-        return cut_power(env::SimulatedWorld::Loss::all);
+        cut_power(env::SimulatedWorld::Loss::all);
+        return healed_if(whole_);
       case Fault::clean_restart: {
         auto was = std::exchange(broken_, false);
         breaker_.heal();
         stop_broker();
         if (fine()) begin_life();
         broken_ = was;
-        return;
+        return healed_if(true);
       }
       default:
         (void)trial_.latest_wall();  // it may jump back
+        whole_ = false;
         breaker_.break_with(phase.fault);
     }
     world_.run_until([&] { return !fine(); }, phase.lasts);
     // Some faults outlast their phase and meet the next one.
-    if (random_.chance(0.7)) breaker_.heal();
+    if (random_.chance(0.7)) {
+      breaker_.heal();
+      healed_if(true);
+    }
     breaker_.end_phase();
+  }
+
+  void healed_if(bool whole) {
+    whole_ = whole;
+    if (whole) trial_.heals(kUntilSound);
   }
 
   // --- clients ---
@@ -283,6 +305,7 @@ class Run {
   // `settled`: the broker has started in peace, and so has looked for what crashes left behind.
   void verify(bool settled) {
     auto models = trial_.living();
+    if (settled) wait_for_merges();
     for (std::size_t i = 0; i < models.size() && fine(); ++i) {
       auto& model = *models[i];
       client(read_whole(trial_, model, seed_for("verify", i), report_.content[model.name()]),
@@ -305,13 +328,21 @@ class Run {
     world_.run_until([&] { return !fine(); }, kQuiet);
     if (fine()) budgets_.look_when_quiet(life_->broker->metrics());
   }
+  // Until neighbours have become one, and the objects of what they were are gone.
+  void wait_for_merges() {
+    auto deadline = world_.now() + kPatience;
+    for (auto before = trial_.merges + 1; fine() && before != trial_.merges && world_.now() < deadline;) {
+      before = trial_.merges;
+      world_.run_until([&] { return !fine(); }, kUntilMerged);
+    }
+  }
   // All but the open shard of each partition goes to the archive by itself.
   Task<Result<void>> wait_for_archiving() {
     WireClient client(trial_.env, "admin");
     CO_TRY(co_await client.open(trial_.endpoint, trial_.patience()));
     auto deadline = trial_.env.clock.now() + 5min;
     for (auto* model : trial_.living()) {
-      if (!is_archived(model->plan().topic)) continue;
+      if (!is_archived(model->plan())) continue;
       while (true) {
         auto last = CO_TRY(co_await ask_offset(trial_, client, *model, kLatestTiered));
         auto begin = CO_TRY(co_await ask_offset(trial_, client, *model, kEarliest));
@@ -328,9 +359,9 @@ class Run {
     }
     co_return Result<void>{};
   }
-  bool is_archived(const TopicName& name) const {
+  bool is_archived(const PartitionPlan& plan) const {
     for (const auto& topic : scenario_.topics) {
-      if (topic.name == name) return !topic.settings.contains("remote.storage.enable");
+      if (topic.name == plan.topic) return !plan.compacts && !topic.settings.contains("remote.storage.enable");
     }
     return false;
   }
@@ -368,6 +399,8 @@ class Run {
     report_.topics_recreated = trial_.topics_recreated;
     report_.members_fenced = trial_.members_fenced;
     report_.damaged_reads = trial_.damaged_reads;
+    report_.compactions = trial_.compactions;
+    report_.merges = trial_.merges;
     report_.checks = trial_.checks;
     for (std::size_t fault = 0; fault < kFaultCount; ++fault) {
       if (report_.met[fault] == 0) continue;
@@ -395,7 +428,8 @@ class Run {
   RunReport report_;
   std::uint64_t lives_ = 0;
   int running_ = 0;
-  bool broken_ = false;
+  bool broken_ = false;  // or was, since all that was begun then has ended
+  bool whole_ = true;    // no fault is on
 };
 
 }  // namespace

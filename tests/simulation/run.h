@@ -32,7 +32,7 @@ struct RunReport {
   std::uint64_t batches_acknowledged = 0, batches_read = 0, commits = 0, rebalances = 0, retries = 0;
   std::uint64_t plans_offered = 0, plans_accepted = 0, objects = 0;
   std::uint64_t incremental_fetches = 0, records_deleted = 0, topics_recreated = 0, members_fenced = 0,
-                damaged_reads = 0;
+                damaged_reads = 0, compactions = 0, merges = 0;
 };
 
 RunReport run_scenario(const Scenario& scenario);

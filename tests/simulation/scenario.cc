@@ -88,6 +88,11 @@ SettingMap draw_settings(env::SeededRandom& random) {
   out["access.log.events.max"] = scaled(random, 16, 8);
   out["fetch.max.bytes"] = scaled(random, 64 << 10, 10);
   out["offsets.commit.timeout.ms"] = text(1000 + random.below(9000));
+  out["log.cleaner.backoff.ms"] = text(random.below(2000));
+  out["log.cleaner.dedupe.buffer.size"] = scaled(random, 1 << 20, 4);
+  if (random.chance(0.3)) out["log.cleaner.io.max.bytes.per.second"] = scaled(random, 64 << 10, 6);
+  constexpr const char* kMergeCounts[] = {"0", "2", "3", "4", "10"};
+  out["shard.merge.count"] = kMergeCounts[random.below(std::size(kMergeCounts))];
   out["max.incremental.fetch.session.cache.slots"] = text(random.below(5));
   return out;
 }
@@ -109,8 +114,37 @@ void draw_retention(env::SeededRandom& random, Shape shape, TopicPlan& topic, Pa
   topic.settings["local.retention.bytes"] = std::to_string(random.chance(0.6) ? 1 : plan.shard_size);
   if (random.chance(0.2)) {
     topic.settings["local.retention.bytes"] = "-2";
-    topic.settings["local.retention.ms"] = std::to_string(1 + random.below(20'000));
+    auto age = static_cast<std::int64_t>(1 + random.below(20'000));
+    if (plan.retention_time >= 0ms) age = std::min(age, to_ms(plan.retention_time));  // longer is refused
+    topic.settings["local.retention.ms"] = std::to_string(age);
   }
+}
+
+// Of each key the newest record stays, and what was deleted goes.
+void draw_compaction(env::SeededRandom& random, TopicPlan& topic, PartitionPlan& plan) {
+  topic.settings["cleanup.policy"] = "compact";
+  topic.settings["min.cleanable.dirty.ratio"] = random.chance(0.5) ? "0.01" : "0.5";
+  plan.compacts = true;
+  plan.tombstones_stay = random.chance(0.5);
+  plan.deletes = random.chance(0.2);
+  if (!plan.tombstones_stay) topic.settings["delete.retention.ms"] = text(random.below(3000));
+  if (random.chance(0.3)) topic.settings["min.compaction.lag.ms"] = text(random.below(5000));
+  if (random.chance(0.3)) topic.settings["max.compaction.lag.ms"] = text(5000 + random.below(5000));
+}
+
+// When a shard ends: by its size, or by its age, often long before it is full, so that neighbours may be merged.
+void draw_shards(env::SeededRandom& random, bool large, TopicPlan& topic, PartitionPlan& plan) {
+  plan.value_size_max = large ? 40'000 : 50 + random.below(2000);
+  plan.shard_size = large ? 300'000 + static_cast<std::int32_t>(random.below(900'000))
+                          : static_cast<std::int32_t>(14 + random.below(60'000));
+  auto kind = random.below(10);
+  if (kind == 0) plan.shard_size = 14;  // every batch is a shard
+  if (kind >= 4 && kind <= 6) {
+    plan.shard_size = std::max(plan.shard_size, 30'000);
+    topic.settings["segment.ms"] = text(30 + random.below(500));
+  }
+  if (kind >= 7) topic.settings["segment.ms"] = text(1000 + random.below(10'000));
+  topic.settings["segment.bytes"] = std::to_string(plan.shard_size);
 }
 
 void draw_topic(env::SeededRandom& random, int number, std::int32_t partitions_max, Scenario& scenario) {
@@ -120,21 +154,21 @@ void draw_topic(env::SeededRandom& random, int number, std::int32_t partitions_m
   PartitionPlan plan;
   plan.topic = topic.name;
   bool large = random.chance(scenario.shape == Shape::wide ? 0.1 : 0.25);  // shards of several blocks
-  plan.value_size_max = large ? 40'000 : 50 + random.below(2000);
-  plan.shard_size = large ? 300'000 + static_cast<std::int32_t>(random.below(900'000))
-                          : static_cast<std::int32_t>(14 + random.below(60'000));
-  if (random.chance(0.1)) plan.shard_size = 14;  // every batch is a shard
+  draw_shards(random, large, topic, plan);
   plan.durability = random.chance(0.75) ? log::Durability::wal : log::Durability::page_cache;
-  topic.settings["segment.bytes"] = std::to_string(plan.shard_size);
   topic.settings["durability"] = plan.durability == log::Durability::wal ? "wal" : "page-cache";
   if (random.chance(0.4)) topic.settings["cache.write.through"] = random.chance(0.5) ? "memory" : "disk";
-  draw_retention(random, scenario.shape, topic, plan);
+  if (random.chance(0.25)) {
+    draw_compaction(random, topic, plan);
+  } else {
+    draw_retention(random, scenario.shape, topic, plan);
+  }
   plan.append_time = random.chance(0.2);
   plan.disordered = random.chance(0.3);
   if (plan.append_time) topic.settings["message.timestamp.type"] = "LogAppendTime";
-  if (random.chance(0.3)) topic.settings["segment.ms"] = std::to_string(1000 + random.below(10'000));
   if (random.chance(0.3)) topic.settings["producer.validation"] = "full";
-  if (random.chance(0.15)) topic.settings["remote.storage.enable"] = "false";
+  if (!plan.compacts && random.chance(0.15)) topic.settings["remote.storage.enable"] = "false";
+  topic.settings["file.delete.delay.ms"] = text(random.below(10'000));
   if (random.chance(0.2)) topic.settings["flush.ms"] = std::to_string(100 + random.below(5000));
   plan.pause_max = scenario.shape == Shape::lasting ? random.between({1s, 4min}) : random.between({0ms, 120ms});
   auto batches_max = scenario.shape == Shape::wide ? 60 : large ? 60 : 150;
@@ -144,6 +178,18 @@ void draw_topic(env::SeededRandom& random, int number, std::int32_t partitions_m
     scenario.partitions.push_back(plan);
   }
   scenario.topics.push_back(std::move(topic));
+}
+
+// In half of the worlds any fault may come; in the others a few kinds meet each other again and again, mostly with
+// power cuts between them.
+std::vector<Fault> draw_faults(env::SeededRandom& random) {
+  std::vector<Fault> all, few;
+  for (int i = 0; i < kFaultCount; ++i) all.push_back(static_cast<Fault>(i));
+  if (random.chance(0.5)) return all;
+  if (random.chance(0.7)) few = {Fault::crash, random.chance(0.5) ? Fault::crash : Fault::crash_all};
+  auto more = 1 + random.below(3);
+  for (std::uint64_t i = 0; i < more; ++i) few.push_back(all[random.below(all.size())]);
+  return few;
 }
 
 Shape draw_shape(env::SeededRandom& random) {
@@ -175,8 +221,9 @@ Scenario draw_scenario(std::uint64_t seed) {
   if (lasting) out.reader_pause_max = random.between({1s, 30s});
   if (random.chance(0.3)) out.recreations = static_cast<int>(1 + random.below(3));
   auto phases = (wide || lasting ? 3 : 0) + random.below(7);
+  auto kinds = draw_faults(random);
   for (std::uint64_t i = 0; i < phases; ++i) {
-    auto fault = static_cast<Fault>(random.below(kFaultCount));
+    auto fault = kinds[random.below(kinds.size())];
     auto before = random.between({100ms, lasting ? Duration(15min) : Duration(3s)});
     auto lasts = random.between({50ms, lasting ? Duration(3min) : Duration(4s)});
     out.phases.push_back({fault, before, lasts});

@@ -75,6 +75,8 @@ void print(std::uint64_t seed, const Scenario& scenario, const RunReport& report
   add("topics_recreated", report.topics_recreated);
   add("forged_commits", report.members_fenced);
   add("damaged_reads", report.damaged_reads);
+  add("compactions", report.compactions);
+  add("merges", report.merges);
   line += " source=" + std::string(name_of(scenario.plans)) + " shape=" + std::string(name_of(scenario.shape));
   auto counts = [&line](const CheckCounts& checks) {
     for (std::size_t i = 0; i < kOracleCount; ++i) line += (i == 0 ? "" : ",") + std::to_string(checks[i]);

@@ -14,6 +14,8 @@
 
 namespace forelog::simulation {
 
+inline constexpr const char* kPassingTopic = "comes-and-goes";
+
 // Offsets that one group has committed of one partition.
 struct CommittedOffset {
   Offset acknowledged = kNoOffset;
@@ -45,6 +47,10 @@ class Trial {
     return wrong;
   }
   void checked(Oracle oracle) { ++checks[static_cast<std::size_t>(oracle)]; }
+  // Whether nothing has been broken for so long that an error counts.
+  bool sound() const { return calm || env.clock.now() >= sound_from; }
+  void breaks() { sound_from = Instant::max(); }
+  void heals(Duration until_sound) { sound_from = env.clock.now() + until_sound; }
   Deadline patience() const { return env.clock.now() + 30s; }
   // Of all partitions that there are.
   std::vector<PartitionModel*> living() {
@@ -74,7 +80,8 @@ class Trial {
   std::map<std::string, std::map<std::int32_t, std::map<std::string, MemberId>>> owners;
 
   bool stopping = false;                  // readers and groups: finish what is under way
-  bool calm = false;                      // nothing is broken any more: an error counts
+  bool calm = false;                      // nothing will be broken any more
+  Instant sound_from = Instant::max();    // see sound()
   int power_cuts = 0;                     // so far
   std::function<WallTime()> latest_wall;  // the latest that the broker's clock has shown
   Duration reader_pause_max = 200ms;      // between two fetches
@@ -84,7 +91,7 @@ class Trial {
   // What happened, for the summary.
   std::uint64_t batches_acknowledged = 0, batches_read = 0, commits = 0, rebalances = 0, retries = 0;
   std::uint64_t incremental_fetches = 0, records_deleted = 0, topics_recreated = 0, members_fenced = 0,
-                damaged_reads = 0;
+                damaged_reads = 0, compactions = 0, merges = 0;
 };
 
 }  // namespace forelog::simulation
