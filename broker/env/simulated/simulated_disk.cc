@@ -235,13 +235,14 @@ void SimulatedDisk::crash(SeededRandom& random, bool all) {
       entry->links = 1;
       nodes.push_back(entry);
     }
-    // A file keeps all, nothing, a prefix or any choice of its unsynced changes; the last one kept may be torn.
+    // A file keeps all, nothing, a prefix or any choice of its unsynced changes; the last one kept may be torn, and of
+    // any choice each one: what follows it may be there all the same.
     auto mode = all ? 1 : random.below(4);
     auto kept = mode == 2 ? random.below(node.pending.size() + 1) : node.pending.size();
     for (std::size_t k = 0; k < kept && mode != 1; ++k) {
       auto& change = node.pending[k];
       if (change.sync_failed || (mode == 3 && random.chance(0.5))) continue;
-      bool torn = k + 1 == kept && mode != 0;
+      bool torn = (k + 1 == kept && mode != 0) || (mode == 3 && random.chance(0.3));
       auto size = static_cast<std::uint64_t>(total_size(change.slices));
       apply_change(node.durable_bytes, change, torn ? static_cast<std::size_t>(random.below(size + 1)) : SIZE_MAX);
     }
