@@ -9,6 +9,8 @@
 namespace forelog::archive {
 namespace {
 
+constexpr std::size_t kWalksMax = 4;  // for readers that wait for the first bytes of what they want; others walk again
+
 ObjectShape shape_of(const log::ShardDescriptor& shard) { return {shard.object_size(), shard.footer_size}; }
 
 // What the first bytes of a batch say of it.
@@ -49,8 +51,8 @@ Bytes end_position(const log::Footer& footer, Offset offset) {
 // A walk over the batches of one shard, in the blocks that are in memory.
 class ArchivedLog::Cursor {
  public:
-  Cursor(cache::BlockCache& cache, const log::Footer& footer, const log::ShardDescriptor& shard, Offset from)
-      : footer(footer), shard(shard), position(footer.position_for(from)), taken_from(position), cache_(cache) {}
+  Cursor(cache::BlockCache& cache, const log::Footer& footer, const log::ShardDescriptor& shard, Bytes position)
+      : footer(footer), shard(shard), position(position), taken_from(position), cache_(cache) {}
 
   // Whether `[at, at + size)` is in memory; if not, `missing` is the first block that is not.
   bool holds(Bytes at, Bytes size) {
@@ -137,14 +139,17 @@ Result<ColdRead> ArchivedLog::try_read(const ColdRequest& request, std::shared_p
       read.waiting = true;
       break;
     }
-    Cursor cursor(cache_, *footer, *shard, read.end);
+    Cursor cursor(cache_, *footer, *shard, walked_to(*footer, read.end));
     bool to_the_end = read_shard(cursor, request, read);
     if (cursor.error && read.size() + cursor.taken() == 0) {
       footers_.note_unreadable(id, *cursor.error);
       return fail(std::move(*cursor.error));
     }
     take(cursor, request, read);
-    if (cursor.missing) TRY(load_missing(cursor, request, landed, read));
+    if (cursor.missing) {
+      if (read.size() == 0) note_walk(cursor, read.end);
+      TRY(load_missing(cursor, request, landed, read));
+    }
     if (!to_the_end) break;
     if (read.end < shard->end) read.end = shard->end;  // the last records may be gone by compaction
   }
@@ -184,6 +189,26 @@ bool ArchivedLog::read_shard(Cursor& cursor, const ColdRequest& request, ColdRea
     cursor.position += head->size;
   }
   return true;
+}
+
+// Where the walk to the batch with `from` begins. The index leads to one before it, which may lie in a block before:
+// who has come further once and then had to wait goes on from there, or he would need more blocks than the batch has.
+Bytes ArchivedLog::walked_to(const log::Footer& footer, Offset from) const {
+  for (const auto& walk : walks_) {
+    if (walk.shard == footer.shard && walk.from == from) return walk.position;
+  }
+  return footer.position_for(from);
+}
+
+// The cursor had to stop before it had all of the first batch from `from` on.
+void ArchivedLog::note_walk(const Cursor& cursor, Offset from) {
+  const auto& shard = cursor.footer.shard;
+  auto first = cache::block_of(cursor.position);
+  cache_.keep_together({shard, first, cache::block_count(cursor.missing_until) - first});
+  if (cursor.position == walked_to(cursor.footer, from)) return;
+  std::erase_if(walks_, [&](const Walk& walk) { return walk.shard == shard && walk.from == from; });
+  if (walks_.size() == kWalksMax) walks_.erase(walks_.begin());
+  walks_.push_back({shard, from, cursor.position});
 }
 
 // Puts what the cursor walked over into `read`: slices of blocks, whose use is noted now that they are used.

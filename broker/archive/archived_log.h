@@ -92,17 +92,27 @@ class ArchivedLog {
   bool read_shard(Cursor& cursor, const ColdRequest& request, ColdRead& read) const;
   Result<void> load_missing(const Cursor& cursor, const ColdRequest& request, const std::shared_ptr<Event>& landed,
                             ColdRead& read);
+  Bytes walked_to(const log::Footer& footer, Offset from) const;
+  void note_walk(const Cursor& cursor, Offset from);
   void load_next(const log::ShardDescriptor& after, Bytes size, const ColdRequest& request);
   void take(const Cursor& cursor, const ColdRequest& request, ColdRead& read);
   Task<Result<std::optional<log::TimestampedOffset>>> find_in_shard(ShardId shard, FooterPtr footer, Offset from,
                                                                     std::int64_t timestamp, Deadline deadline);
   Task<Result<Buffer>> read_bytes(ShardId shard, Bytes position, Bytes size, Deadline deadline);
 
+  // No batch with `from` begins before `position`.
+  struct Walk {
+    ShardId shard;
+    Offset from;
+    Bytes position;
+  };
+
   PartitionKey partition_;
   cache::BlockCache& cache_;
   FooterCache& footers_;
   env::Clock& clock_;
   std::vector<log::ShardDescriptor> shards_;
+  std::vector<Walk> walks_;
 };
 
 }  // namespace forelog::archive

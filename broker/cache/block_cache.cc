@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kWaitingMax = 1024;    // demand loads that wait for memory or a slot
 constexpr std::size_t kFailuresSweep = 256;  // remembered failures above which old ones are looked for
 constexpr Duration kDiskPatience = 250ms;    // for the disk tier, before the archive is asked
+constexpr Duration kTogetherMax = 10s;       // that blocks are kept for a reader who does not come back
 constexpr Duration kStartAgain = 20ms;       // leases end without a word, so what waits for memory looks again
 
 constexpr std::size_t index_of(auto kind) { return static_cast<std::size_t>(kind); }
@@ -94,6 +95,7 @@ std::optional<Hit> BlockCache::find(const BlockId& id, ReaderId reader) {
     }
     start_waiting();  // what has been read may be displaced
   }
+  if (together_ && id == together_->range.at(together_->range.count - 1)) together_.reset();
   return hit;
 }
 
@@ -232,6 +234,29 @@ bool BlockCache::subscribe(const BlockId& id, std::shared_ptr<Event> landed) {
   return true;
 }
 
+void BlockCache::keep_together(BlockRange range) {
+  if (range.count < 2) return;
+  auto now = parts_.clock.now();
+  Together asked{range, now + kTogetherMax};
+  auto is_over = [now](const std::optional<Together>& kept) { return !kept || kept->until <= now; };
+  bool is_his = !is_over(together_) && together_->range == range;
+  if (!is_his && !is_over(together_)) {
+    if (is_over(next_together_)) next_together_ = asked;
+    return;
+  }
+  bool is_next = is_over(next_together_) || next_together_->range == range;
+  if (!is_his && !is_next) return;
+  if (is_next) next_together_.reset();
+  together_ = asked;
+  hold_together();
+}
+
+void BlockCache::hold_together() {
+  auto now = parts_.clock.now();
+  if (!together_ || together_->until <= now) return;
+  for (std::uint32_t i = 0; i < together_->range.count; ++i) memory_.hold(together_->range.at(i), now);
+}
+
 Task<Result<Buffer>> BlockCache::get(BlockId id, Deadline deadline) {
   auto landed = std::make_shared<Event>(parts_.clock);
   while (true) {
@@ -285,6 +310,7 @@ void BlockCache::start_waiting() {
 Task<void> BlockCache::keep_starting() {
   while (!waiting_.empty() && !stopping_) {
     co_await sleep_until(parts_.clock, parts_.clock.now() + kStartAgain);
+    hold_together();
     start_waiting();
   }
   keeps_starting_ = false;

@@ -92,6 +92,10 @@ class BlockCache {
   LoadStart start_load(BlockRange range, const LoadCause& cause);
   // Notifies `landed` when the block lands or fails. False when it is not on its way: look again instead of waiting.
   bool subscribe(const BlockId& id, std::shared_ptr<Event> landed);
+  // Somebody can use the blocks of `range` only all at once, and waits for those that are missing. Those that are here
+  // are kept for him until he has them all (he uses the last one), or has not said so again for a while. This is done
+  // for one range at a time, so that readers in a small cache do not take turns in taking each other's half.
+  void keep_together(BlockRange range);
   // Loads it on demand and waits. Errors: Timeout (the load goes on), and what the source says.
   Task<Result<Buffer>> get(BlockId id, Deadline deadline);
 
@@ -126,6 +130,10 @@ class BlockCache {
   using Memory = EvictionPolicy<BlockId, Cached>;
   struct Load;
   struct InFlight;
+  struct Together {
+    BlockRange range;
+    Instant until;
+  };
   struct Failure {
     Error error;
     Instant until;
@@ -135,6 +143,7 @@ class BlockCache {
   void start_prefetch(BlockRange run, const LoadCause& cause, LoadStart& start);
   void refuse(BlockRange run, const LoadCause& cause, RefusedWhy why, LoadStart& start);
   void join(InFlight& block, const LoadCause& cause);
+  void hold_together();
   void start_waiting();  // demand that waits for memory or a slot, as far as there is room
   Task<void> keep_starting();
   std::shared_ptr<Load> enlist(BlockRange extent, const LoadCause& cause);
@@ -160,6 +169,8 @@ class BlockCache {
   std::unordered_map<BlockId, std::shared_ptr<InFlight>> in_flight_;
   std::unordered_map<BlockId, Failure> failures_;
   std::deque<std::shared_ptr<Load>> waiting_;  // demand, in order
+  std::optional<Together> together_;           // what `keep_together` keeps,
+  std::optional<Together> next_together_;      // and whose turn it is then
   std::int32_t running_ = 0;                   // loads dispatched
   std::int32_t running_prefetches_ = 0;        // of these: prefetches that nobody has joined
   bool keeps_starting_ = false;

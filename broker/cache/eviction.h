@@ -10,7 +10,7 @@
 //   heads     prefetched for a session that is expected later; at most `heads_share`; kept until a moment given with it
 //   arrived   loaded because somebody waits; nothing displaces it for a moment, so that it cannot leave before he comes
 //             back for it, and what was read gives way to it for longer, as long as it is a quarter of the cache at
-//             most
+//             most. `hold` begins that moment anew for what is of no use to him without what he still waits for
 // A first use moves a block to S3-FIFO. A block behind its last expected reader (`drop_behind`) goes first of all; one
 // that is here already when somebody is expected to read it (`expect`) is kept like a fresh prefetch, or it would be
 // gone again before he comes.
@@ -160,12 +160,22 @@ class EvictionPolicy {
     bool came = reader == 0 || reader != at->reader;
     if (came) at->uses = static_cast<std::uint8_t>(std::min(at->uses + 1, kUsesMax));
     at->reader = reader;
-    if (at->place == Place::staging || at->place == Place::heads) {
+    if (at->place == Place::staging || at->place == Place::heads || at->place == Place::arrived) {
       move_to(at, at->stays ? Place::main : Place::small);
     } else if (came && at->place == Place::behind) {
       move_to(at, Place::main);  // somebody else came after all
     }
     return result;
+  }
+
+  // Somebody came for `key` and could not use it without what he still waits for: it is kept as if it had just arrived.
+  void hold(const Key& key, Instant now) {
+    auto found = index_.find(key);
+    if (found == index_.end()) return;
+    auto at = found->second;
+    at->stays = at->stays || at->place == Place::main;
+    at->inserted = now;
+    move_to(at, Place::arrived);
   }
 
   // The same bytes under another name, in the same place. False when `from` is not here, or `to` is already.

@@ -231,6 +231,34 @@ TEST_F(ArchivedLogTest, ACacheMuchSmallerThanWhatIsReadStillMakesProgress) {
   for (std::size_t i = 0; i < out.size(); ++i) EXPECT_TRUE(out[i] == partition->bytes(i * 50, 620)) << i;
 }
 
+// The least that a core may have: two blocks, which one batch may need at once. Readers of several must not take turns
+// in taking each other's half.
+TEST_F(ArchivedLogTest, ReadersOfBatchesThatTakeTheWholeCacheAllGetToTheEnd) {
+  std::vector<ShardPlan> plans;
+  for (int i = 0; i < 16; ++i) plans.push_back({6, 50'000 + static_cast<std::size_t>(i) * 12'000});
+  make(std::move(plans), 2);
+  int done = 0;
+  std::vector<std::string> out(3);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    machine.cores().spawn(CoreId{0}, follow(*log, machine.env().clock, Offset(static_cast<std::int64_t>(i) * 12),
+                                            partition->end(), out[i], done));
+  }
+  EXPECT_TRUE(world.run_until([&] { return done == static_cast<int>(out.size()); }, 1h));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    EXPECT_TRUE(out[i] == partition->bytes(i * 12, partition->batches.size())) << i << " has " << out[i].size();
+  }
+}
+
+// The index leads to a batch in the block before it, and it reaches into the block after: more than there is room for.
+TEST_F(ArchivedLogTest, ABatchThatReachesOverTwoBlocksIsReadWithoutTheOneBeforeThem) {
+  make({{27, 10'000, Epoch(0), 255'000}}, 2);
+  ASSERT_EQ(cache::block_of(partition->footers[0].position_for(Offset(27))), 0U);
+  ASSERT_EQ(partition->footers[0].block_count(), 3U);
+  auto got = read(request(27));
+  ASSERT_TRUE(got) << got.error().text();
+  EXPECT_TRUE(flatten(got->batches).text() == partition->bytes(27, 28));
+}
+
 TEST_F(ArchivedLogTest, ABatchTooLargeForTheCacheIsAnErrorNotAHang) {
   make({{1, 3'000'000}}, 8);
   auto failed = read(request(0));

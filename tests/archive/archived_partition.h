@@ -29,6 +29,7 @@ struct ShardPlan {
   int batches = 1;
   std::size_t batch_size = 1000;  // about
   Epoch epoch{0};
+  std::size_t then_batch_size = 0;  // of one batch more at the end, if not 0
 };
 
 // One record a batch; the record at offset o has timestamp 1000 + 10·o.
@@ -40,9 +41,10 @@ class ArchivedPartition {
       ShardId id{kPartition, next, Generation{0}};
       log::FooterBuilder builder(id);
       std::string data;
-      for (int i = 0; i < plan.batches; ++i, ++next) {
+      auto batches_here = plan.batches + (plan.then_batch_size > 0 ? 1 : 0);
+      for (int i = 0; i < batches_here; ++i, ++next) {
         log::BatchBuilder batch(next);
-        auto value = value_of(next.value(), plan.batch_size);
+        auto value = value_of(next.value(), i < plan.batches ? plan.batch_size : plan.then_batch_size);
         batch.add(1000 + 10 * next.value(), std::nullopt, value);
         std::string bytes(std::move(batch).build().text());
         MutableByteView view{reinterpret_cast<std::byte*>(bytes.data()), bytes.size()};  // NOLINT: bytes of a string
