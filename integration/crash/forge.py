@@ -72,12 +72,13 @@ def wal_files(folder):
     return [os.path.join(folder, name) for name in names]
 
 
-def damage(path, begin, rng):
-    """Loses bytes of the file from `begin` on, as a disk would. Returns how."""
+def damage(path, begin, end, rng):
+    """Loses bytes of the file that begin somewhere in [begin, end), as a disk would. Returns how."""
     size = os.path.getsize(path)
-    if begin >= size:
+    end = min(end, size)
+    if begin >= end:
         return None
-    at = rng.randint(begin, size)
+    at = rng.randrange(begin, end)
     how = rng.choice(["cut", "cut", "zero", "garble", "hole"])
     with open(path, "r+b") as f:
         if how == "cut":
@@ -124,10 +125,10 @@ def forge(log_dir, is_needed, rng):
         for record in records[newest]:
             if record.kind != DATA or any(is_needed(record.topic, record.partition, first, last) for first, last in record.batches):
                 keep = record.end
-        # What lies behind the newest record is the past life of the file, or nothing yet.
+        # What lies behind the newest record is the past life of the file, or the zeros that it was filled with: nothing to lose.
         end = records[newest][-1].end if records[newest] else keep
         if keep < end:
-            how = damage(newest, keep, rng)
+            how = damage(newest, keep, end, rng)
             if how:
                 done.append(f"{os.path.basename(newest)}: {how}")
         elif records[newest] and rng.random() < 0.7:
@@ -149,7 +150,7 @@ def forge(log_dir, is_needed, rng):
             os.remove(path)
             done.append(f"{segment}: gone")
         else:
-            how = damage(path, begin, rng)
+            how = damage(path, begin, end, rng)
             if how:
                 done.append(f"{segment}: {how}")
     return done
