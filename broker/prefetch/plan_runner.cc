@@ -218,9 +218,11 @@ std::optional<LoadRequest> PlanRunner::follow(Held& held, const ReaderStep& step
 
   auto ahead = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(plan.ahead) / bytes_per_offset));
   auto goal = end - position < ahead ? end : position + ahead;
-  auto bytes = static_cast<Bytes>(static_cast<double>(goal - from) * bytes_per_offset);
-  bool worth_a_request = is_first || goal == end || bytes >= std::min<Bytes>(kExtentSizeMax, plan.ahead / 2);
-  if (from >= goal || !worth_a_request) return std::nullopt;
+  if (from >= goal) return std::nullopt;  // who went back a long way is given nothing twice
+  auto bytes = static_cast<double>(goal - from) * bytes_per_offset;
+  auto worth = static_cast<double>(std::min<Bytes>(kExtentSizeMax, plan.ahead / 2));
+  bool worth_a_request = is_first || goal == end || bytes >= worth;
+  if (!worth_a_request) return std::nullopt;
 
   named->second = goal;
   auto distance = static_cast<double>(from - position) * bytes_per_offset;
