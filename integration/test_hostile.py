@@ -3,10 +3,13 @@ import os
 import random
 import socket
 import struct
+import time
 
 import pytest
 
-from harness import kcat
+from harness import kcat, wait_until
+from test_archive import settled
+from test_python_clients import consume, create, produce
 
 
 def connect(broker):
@@ -112,29 +115,95 @@ def test_random_bytes(shared_broker):
     assert "broker" in kcat(shared_broker, "-L")
 
 
+def memory(broker, kind="VmRSS"):
+    with open(f"/proc/{broker.process.process.pid}/status", encoding="utf-8") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(kind)) * 1024
+
+
+def fetch(topic, offset=0, size=50 << 20, max_wait=0):
+    topic = topic.encode()
+    body = header(1, 4) + struct.pack(">iiiibi", -1, max_wait, 1, size, 0, 1)
+    return frame(body + struct.pack(">h", len(topic)) + topic + struct.pack(">iiqi", 1, 0, offset, size))
+
+
+def test_slow_readers_of_huge_answers_share_bounded_memory_and_others_go_on(new_broker):
+    bound = 48 << 20
+    settings = {"queued.max.response.bytes": bound, "queued.max.request.bytes": 32 << 20, "cache.memory": 32 << 20}
+    broker = new_broker(**settings)
+    content = settled(broker, "cold", 40_000)
+    create(broker, "warm", 1)
+    produce(broker, "warm", content, partition=0, **{"linger.ms": 5})
+    before = memory(broker)
+    sockets = []
+    try:
+        for i in range(300):
+            s = connect(broker)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            # Each asks for all there is, several times, and never reads: 24 GB, were there no bound.
+            s.sendall(fetch("cold", offset=i * 100, max_wait=500) + fetch("warm", offset=i * 100))
+            sockets.append(s)
+        # Others read all of both topics meanwhile, and produce.
+        began = time.monotonic()
+        produce(broker, "warm", [b"others go on"], partition=0)
+        took = time.monotonic() - began
+        assert took < 15, f"a produce took {took:.1f} s"
+        assert [m.value() for m in consume(broker, "warm", len(content), seconds=60)] == content
+        assert [m.value() for m in consume(broker, "cold", len(content), seconds=60)] == content
+        assert broker.metric("forelog_request_memory_bytes") <= bound + (32 << 20)
+        wait_until(lambda: broker.metric("forelog_request_memory_bytes") < bound, 60, "memory to come back")
+        grown = memory(broker, "VmHWM") - before
+        print(f"at most {grown >> 20} MiB more than before; {broker.metric('forelog_connections_slow_total'):.0f} slow ones closed")
+        # The bound, the cache, which was not full, and what the allocator keeps.
+        assert grown < bound + (32 << 20) + (64 << 20)
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def test_many_half_requests_share_bounded_memory_and_others_produce_on(new_broker):
+    bound = 64 << 20
+    broker = new_broker(**{"queued.max.request.bytes": bound, "message.max.bytes": 2 << 20})
+    create(broker, "busy", 1)
+    before = memory(broker)
+    sockets = []
+    try:
+        for _ in range(100):
+            s = connect(broker)
+            s.setblocking(False)
+            # Announces 90 MiB and sends as much of it as is taken at once: 9 GB in all, were there no bound.
+            with pytest.raises(BlockingIOError):
+                s.sendall(struct.pack(">i", 90 << 20) + b"h" * (16 << 20))
+            sockets.append(s)
+        content = [os.urandom(1 << 20) for _ in range(20)]
+        produce(broker, "busy", content, partition=0, **{"message.max.bytes": 2 << 20})
+        assert [m.value() for m in consume(broker, "busy", len(content), seconds=60)] == content
+        # One that is larger than all there is passes alone, and memory grows with what has come.
+        grown = memory(broker, "VmHWM") - before
+        print(f"at most {grown >> 20} MiB more than before; {broker.metric('forelog_connections_slow_total'):.0f} slow ones closed")
+        assert grown < bound + (160 << 20)
+        assert broker.metric("forelog_connections_slow_total") > 0
+        assert broker.metric("forelog_requests_refused_total") > 0
+    finally:
+        for s in sockets:
+            s.close()
+
+
 def test_half_requests_and_clients_that_never_read_cost_bounded_memory(shared_broker):
     kcat(shared_broker, "-t", "big", "-P", "-X", "message.max.bytes=2000000", stdin="\n".join("x" * 500000 for _ in range(20)) + "\n")
 
-    def memory():
-        with open(f"/proc/{shared_broker.process.process.pid}/status", encoding="utf-8") as f:
-            return next(int(line.split()[1]) for line in f if line.startswith("VmRSS")) * 1024
-
-    before = memory()
+    before = memory(shared_broker)
     sockets = []
-    topic = b"big"
-    fetch = header(1, 4) + struct.pack(">iiiibi", -1, 0, 1, 50 << 20, 0, 1)
-    fetch += struct.pack(">h", len(topic)) + topic + struct.pack(">iiqi", 1, 0, 0, 50 << 20)
     for _ in range(40):
         s = connect(shared_broker)
         s.sendall(struct.pack(">i", 90 << 20) + b"h" * 1000)  # announces 90 MiB, sends 1 KB
         sockets.append(s)
         s = connect(shared_broker)
         for _ in range(20):
-            s.sendall(frame(fetch))  # and never reads an answer
+            s.sendall(fetch("big"))  # and never reads an answer
         sockets.append(s)
     assert "big" in kcat(shared_broker, "-L")
     # 40 half requests of 90 MiB and 40 × 20 answers of 10 MB would be gigabytes.
-    assert memory() - before < 600 << 20
+    assert memory(shared_broker) - before < 600 << 20
     for s in sockets:
         s.close()
     assert os.path.exists(f"/proc/{shared_broker.process.process.pid}")

@@ -40,6 +40,7 @@ struct Connection::Answer {
   bool ready = false;
   bool ends_connection = false;
   Slices slices;
+  env::Reservation memory;
 };
 
 Connection::Connection(env::Env& env, RequestHandler& handler, env::ConnectionPtr socket, ClientInfo client,
@@ -58,6 +59,7 @@ void Connection::close() {
   closing_ = true;
   client_->closed = true;
   socket_->close();
+  drop_answers();
   changed_.notify();
 }
 
@@ -83,6 +85,39 @@ Task<Result<bool>> Connection::fill(std::size_t size, Deadline deadline) {
   co_return true;
 }
 
+// Room for a frame. While there is none nothing more is read from the client.
+Task<Result<void>> Connection::set_memory_aside(Bytes size) {
+  frame_have_ = 0;
+  auto* memory = handler_.memory();
+  if (memory == nullptr) co_return Result<void>{};
+  if (auto room = memory->try_request(size)) {
+    frame_memory_ = *std::move(room);
+  } else {
+    frame_memory_ = CO_TRY(co_await memory->for_request(size));
+  }
+  frame_since_ = frame_news_at_ = env_.clock.now();
+  co_return Result<void>{};
+}
+
+Duration Connection::overdue(MemoryUse use, Instant now) const {
+  if (closing_) return Duration::zero();  // it is being given back
+  if (use == MemoryUse::request) {
+    if (frame_memory_.bytes() == 0) return Duration::zero();
+    auto earned = std::chrono::seconds(static_cast<Bytes>(frame_have_) / limits_.frame_speed_short);
+    auto allowed = std::min<Duration>(limits_.frame_quiet_max + earned, limits_.frame_max_short);
+    auto late = std::max(now - frame_news_at_ - limits_.frame_quiet_max, now - frame_since_ - allowed);
+    return std::max(Duration::zero(), late);
+  }
+  if (unsent_ == 0) return Duration::zero();
+  auto late = std::max(now - taken_at_ - limits_.send_turn_short, now - unsent_since_ - limits_.send_max_short);
+  return std::max(Duration::zero(), late);
+}
+
+void Connection::give_up() {
+  handler_.refused(*client_, Error{ErrorCode::kTimeout, "too slow while others wait for the memory that it holds"});
+  close();
+}
+
 // The next frame without its length; empty when the other side has finished.
 Task<Result<Buffer>> Connection::read_frame() {
   // One byte may be long in coming; whoever has sent it is expected to send the rest.
@@ -99,7 +134,8 @@ Task<Result<Buffer>> Connection::read_frame() {
                                               std::to_string(limits_.frame_size_max) + " (socket.request.max.bytes)");
   }
   input_from_ += kLengthSize;
-  deadline += std::chrono::seconds(size / limits_.frame_speed_min);
+  CO_TRY(co_await set_memory_aside(size));
+  deadline = env_.clock.now() + limits_.frame_max + std::chrono::seconds(size / limits_.frame_speed_min);
   auto wanted = static_cast<std::size_t>(size);
   if (wanted <= kInputSize) {
     if (!CO_TRY(co_await fill(wanted, deadline))) co_return Buffer{};
@@ -122,6 +158,8 @@ Task<Result<Buffer>> Connection::read_frame() {
     auto got = CO_TRY(co_await socket_->read(room, deadline));
     if (got == 0) co_return Buffer{};
     have += got;
+    frame_have_ = have;
+    frame_news_at_ = env_.clock.now();
   }
   co_return std::move(body).freeze();
 }
@@ -130,9 +168,21 @@ Task<void> Connection::answer(Connection& self, std::shared_ptr<Answer> place, R
   auto reply = co_await self.handler_.handle(std::move(request));
   place->ends_connection = reply.close;
   place->slices = std::move(reply.slices);
+  place->memory = std::move(reply.memory);
   place->ready = true;
+  if (self.unsent_ == 0) self.unsent_since_ = self.taken_at_ = self.env_.clock.now();
   self.unsent_ += total_size(place->slices);
+  if (self.closing_) self.drop_answers();
   self.changed_.notify();
+}
+
+// Nobody will send them; who waits for their memory gets it now, not when the last request has ended.
+void Connection::drop_answers() {
+  for (auto& answer : answers_) {
+    answer->slices.clear();
+    answer->memory.release();
+  }
+  if (auto* memory = handler_.memory()) memory->note_change();
 }
 
 Task<void> Connection::send_answers(Connection& self) {
@@ -142,13 +192,16 @@ Task<void> Connection::send_answers(Connection& self) {
     if (self.closing_) co_return;
     // What is ready goes out together: one write for a burst of small answers.
     Slices slices;
+    std::vector<env::Reservation> held;
     Bytes size = 0;
     bool last = false;
+    self.unsent_since_ = self.taken_at_ = self.env_.clock.now();
     while (!self.answers_.empty() && self.answers_.front()->ready && !last && size < kSendTurnSize) {
       auto& answer = *self.answers_.front();
       last = answer.ends_connection;
       size += total_size(answer.slices);
       std::move(answer.slices.begin(), answer.slices.end(), std::back_inserter(slices));
+      if (answer.memory.bytes() > 0) held.push_back(std::move(answer.memory));
       self.answers_.pop_front();
     }
     for (std::size_t at = 0; at < slices.size();) {
@@ -160,8 +213,14 @@ Task<void> Connection::send_answers(Connection& self) {
         last = true;
         at = slices.size();
       }
+      self.taken_at_ = self.env_.clock.now();
     }
     self.unsent_ -= size;
+    if (!held.empty()) {
+      slices.clear();
+      held.clear();
+      self.handler_.memory()->note_change();
+    }
     if (last) {
       self.close();
       co_return;
@@ -171,6 +230,8 @@ Task<void> Connection::send_answers(Connection& self) {
 }
 
 Task<void> Connection::run() {
+  auto* memory = handler_.memory();
+  if (memory != nullptr) memory->add(*this);
   tasks_.spawn(send_answers(*this));
   while (!closing_) {
     if (!may_read_more()) {
@@ -186,10 +247,12 @@ Task<void> Connection::run() {
     frame_begun_ = false;
     auto place = std::make_shared<Answer>();
     answers_.push_back(place);
-    Request request{*std::move(frame), client_, env_.clock.now()};
+    Request request{*std::move(frame), client_, env_.clock.now(), std::move(frame_memory_)};
     tasks_.spawn(answer(*this, std::move(place), std::move(request)));
   }
   close();
+  if (memory != nullptr) memory->remove(*this);
+  frame_memory_.release();
   co_await tasks_.join();
 }
 

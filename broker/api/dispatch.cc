@@ -4,6 +4,7 @@
 #include "broker/base/log.h"
 #include "broker/wire/codec.h"
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
@@ -16,8 +17,11 @@ template <class Message, Task<typename Message::Response> (*handler)(Context, Me
 Task<Result<Reply>> serve(Context context, wire::ParsedRequest parsed) {
   auto message = CO_TRY(wire::decode<Message>(parsed.body, parsed.header.version, wire::Decoder::Rest::kIgnored));
   parsed.body = {};  // a long wait holds only what the handler kept
+  env::Reservation held;
+  context.held = &held;
   auto response = co_await handler(std::move(context), std::move(message));
-  co_return Reply{wire::encode_response(response, parsed.header.version, parsed.header.correlation_id)};
+  auto slices = wire::encode_response(response, parsed.header.version, parsed.header.correlation_id);
+  co_return Reply{std::move(slices), false, std::move(held)};
 }
 
 Task<Result<Reply>> serve_produce(Context context, wire::ParsedRequest parsed) {
@@ -27,6 +31,20 @@ Task<Result<Reply>> serve_produce(Context context, wire::ParsedRequest parsed) {
   auto reply = co_await produce(std::move(context), std::move(message));
   if (!reply.response) co_return Reply{{}, reply.failed};
   co_return Reply{wire::encode_response(*reply.response, parsed.header.version, parsed.header.correlation_id)};
+}
+
+// A core's part of what may be held; negative: no bound.
+Bytes share(Bytes whole, const Services& services) {
+  return whole < 0 ? whole : whole / std::max(1, services.env.cores.count());
+}
+
+// Whether a request's bytes count until it is answered: a Produce's batches lie in them, and what is large stays large
+// when it is decoded. Small ones may wait long without holding more than their connection is allowed anyway. Members of
+// a group wait for each other, as long as they like, and their group holds what they sent.
+bool keeps_memory(std::int16_t key, Bytes size) {
+  auto api = static_cast<wire::ApiKey>(key);
+  if (api == wire::ApiKey::kProduce) return true;
+  return size > RequestMemory::kSmall && api != wire::ApiKey::kJoinGroup && api != wire::ApiKey::kSyncGroup;
 }
 
 const std::unordered_map<std::int16_t, Serve>& handlers() {
@@ -90,7 +108,12 @@ struct Dispatcher::Metrics {
 };
 
 Dispatcher::Dispatcher(Services& services, MetricsRegistry& metrics)
-    : services_(services), metrics_(std::make_unique<Metrics>(metrics)) {}
+    : services_(services),
+      metrics_(std::make_unique<Metrics>(metrics)),
+      memory_(
+          services.env.cores,
+          {share(services.service.request_memory_max, services), share(services.service.answer_memory_max, services)},
+          metrics) {}
 
 Dispatcher::~Dispatcher() = default;
 
@@ -128,8 +151,12 @@ Task<Reply> Dispatcher::handle(Request request) {
   ++metrics_->requests.at(key);
   // The handler owns the only reference to the frame: a produced batch is stamped where it lies.
   request.frame = {};
-  Context context{services_, client, header.version, request.received};
+  if (!keeps_memory(key, request.memory.bytes())) request.memory.release();
+  bool is_large = request.memory.bytes() > RequestMemory::kSmall;
+  Context context{services_, client, header.version, request.received, memory_, is_large};
   auto reply = co_await row->second(std::move(context), *std::move(parsed));
+  request.memory.release();
+  memory_.note_change();
   metrics_->times.at(key).record(services_.env.clock.now() - request.received);
   if (!reply) {
     refused(*client, reply.error());

@@ -5,6 +5,8 @@
 #include "broker/api/fetch_sessions.h"
 #include "broker/api/handlers.h"
 #include "broker/api/read_metrics.h"
+#include "broker/api/request_memory.h"
+#include "broker/base/limits.h"
 #include "broker/base/log.h"
 #include "broker/env/task_group.h"
 #include "broker/log/batch.h"
@@ -22,6 +24,10 @@ namespace {
 constexpr Duration kGather = 1ms;
 // How often a long wait looks whether its client is still there: as long as a consumer waits by default.
 constexpr Duration kClientCheck = 500ms;
+// A fetch that names so many partitions that its own size counts waits no longer than this for data.
+constexpr Duration kLargeWait = 500ms;
+// The first batch comes whatever was asked for. As large as it may be by default.
+constexpr Bytes kFirstBatch = 1_MiB;
 // A partition that is being opened is waited for, even by who does not want to wait for data.
 constexpr Duration kOpenWait = 1s;
 
@@ -51,11 +57,14 @@ struct Limits {
 
 struct Fetch {
   Services& services;
+  RequestMemory& memory;
   prefetch::ClientPtr client;
   wire::Version version = 0;
   Deadline deadline;
   Deadline open_deadline;
   Bytes size_max = 0;
+  Bytes room = 0;  // of this, what memory is set aside for
+  bool has_room = false;
   Bytes size_min = 0;
   std::int32_t wait_max_ms = 0;
   bool read_committed = false;
@@ -64,7 +73,7 @@ struct Fetch {
 // A block counts as waited for, or as loaded ahead, at its first use. When a fetch looks again for more, that was at
 // its look before.
 void keep_first_use(const replication::ReadResult& before, replication::ReadResult& read) {
-  if (before.batches.empty() || read.batches.empty()) return;
+  if (before.size == 0 || read.batches.empty()) return;
   for (auto tier : {&prefetch::BytesByTier::archive, &prefetch::BytesByTier::disk}) {
     auto waited_for = std::min(before.tiers.*tier, read.tiers.memory);
     read.tiers.*tier += waited_for;
@@ -208,11 +217,49 @@ Outcome sum_up(const std::vector<Item>& items) {
 }
 
 Task<void> look(const Fetch& fetch, std::vector<CoreItems>& groups) {
-  Limits limits{fetch.size_max, true};
+  Limits limits{fetch.room, fetch.has_room};
   // In turn, as there is one byte budget; what is warm costs no waiting, and cold loads run on from the first look.
   for (auto& group : groups) {
     auto there = look_on_core(fetch, group, limits);
     co_await fetch.services.env.cores.on(group.core, std::move(there));
+  }
+}
+
+// What the batches keep in memory: those of an archived shard lie in blocks, which they keep whole.
+Bytes held_by(const std::vector<Item>& items) {
+  Bytes out = 0;
+  for (const auto& item : items) {
+    const auto& read = item.read;
+    if (read.batches.empty()) continue;
+    out +=
+        read.first_block < 0 ? read.size : std::max(read.size, (read.last_block - read.first_block + 1) * kBlockSize);
+  }
+  return out;
+}
+
+void let_go(std::vector<Item>& items, env::Reservation& held) {
+  for (auto& item : items) item.read.batches.clear();
+  held.release();
+}
+
+// Looks for no more than there is memory for, which `held` then holds. When there is none until the deadline, nothing
+// is read, and the client asks again.
+Task<void> look_within_memory(Fetch& fetch, std::vector<CoreItems>& groups, std::vector<Item>& items,
+                              env::Reservation& held) {
+  Bytes wanted = 0;
+  for (const auto& item : items) wanted += item.wanted.size_max;
+  wanted = std::min(wanted, fetch.size_max) + kFirstBatch;
+  Bytes least = 0;
+  while (true) {
+    auto room = co_await fetch.memory.for_answer(least, wanted, fetch.deadline);
+    if (room) held = *std::move(room);
+    fetch.has_room = held.bytes() > 0;
+    fetch.room = std::min(fetch.size_max, held.bytes());
+    co_await look(fetch, groups);
+    auto needed = held_by(items);
+    if (fetch.memory.settle(held, needed)) co_return;
+    let_go(items, held);
+    least = needed;
   }
 }
 
@@ -300,16 +347,10 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
     co_return refused;
   }
   if (context.client->rack != request.rack_id) context.client->rack = request.rack_id;
-  Fetch fetch{services,
-              context.client->describe(),
-              context.version,
-              {},
-              {},
-              0,
-              0,
-              request.max_wait_ms,
-              request.isolation_level == 1};
-  fetch.deadline = context.received + std::chrono::milliseconds(std::max(request.max_wait_ms, 0));
+  Fetch fetch{services, context.memory,      context.client->describe(),  context.version, {}, {}, 0, 0, false,
+              0,        request.max_wait_ms, request.isolation_level == 1};
+  auto wait_max = std::chrono::milliseconds(std::max(request.max_wait_ms, 0));
+  fetch.deadline = context.received + (context.is_large ? std::min<Duration>(wait_max, kLargeWait) : wait_max);
   fetch.open_deadline = std::max(fetch.deadline, context.received + kOpenWait);
   fetch.size_max = std::clamp<Bytes>(request.max_bytes, 0, services.service.fetch_size_max);
   fetch.size_min = std::min<Bytes>(std::max(request.min_bytes, 0), fetch.size_max);
@@ -342,8 +383,9 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
 
   bool misses_noted = false;
   bool gathered = false;
+  env::Reservation held;
   while (true) {
-    co_await look(fetch, groups);
+    co_await look_within_memory(fetch, groups, items, held);
     auto sum = sum_up(items);
     if (sum.loading && sum.waited && !misses_noted) {
       misses_noted = true;
@@ -353,13 +395,16 @@ Task<wire::FetchResponse> fetch(Context context, wire::FetchRequest request) {
     bool enough = sum.size >= fetch.size_min || sum.more || sum.error || items.empty() || now >= fetch.deadline;
     if (enough && sum.waited && sum.loading && sum.size > 0 && !gathered && now < fetch.deadline) {
       gathered = true;
+      let_go(items, held);
       co_await sleep_until(clock, std::min(fetch.deadline, now + kGather));
       continue;
     }
     // A client may ask to wait for days. When it has gone, or the broker stops, nobody waits any more.
     if (enough || context.client->closed) break;
+    let_go(items, held);  // it may wait long, and everything is read anew
     co_await wait_for_news(fetch, groups, std::min(fetch.deadline, now + kClientCheck));
   }
+  if (context.held != nullptr) *context.held = std::move(held);
   co_await note(fetch, groups, note_on_core);
 
   for (const auto& item : items) {

@@ -17,7 +17,7 @@ std::vector<FetchPartition> partitions_of(const wire::FetchRequest& request, boo
   for (const auto& topic : request.topics) {
     for (const auto& partition : topic.partitions) {
       out.push_back({by_id, topic.topic, topic.topic_id, partition.partition, partition.fetch_offset,
-                     partition.current_leader_epoch, partition.partition_max_bytes});
+                     partition.current_leader_epoch, std::max(partition.partition_max_bytes, 0)});
     }
   }
   return out;

@@ -129,6 +129,7 @@ Task<bool> Server::close_all(Server& self, std::size_t core) {
   auto& here = *self.cores_[core];
   here.stopping = true;
   for (auto& [id, connection] : here.open) connection->close();
+  co_await self.parts_.dispatchers[core]->stop();
   co_await here.tasks.join();
   co_return true;
 }

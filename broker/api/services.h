@@ -6,6 +6,7 @@
 #include "broker/base/metrics.h"
 #include "broker/cluster/broker_settings.h"
 #include "broker/cluster/cluster_state.h"
+#include "broker/env/budget.h"
 #include "broker/env/env.h"
 #include "broker/wire/field_notes.h"
 
@@ -34,6 +35,7 @@ namespace forelog::api {
 
 class FetchSessions;
 class ProducerIds;
+class RequestMemory;
 struct ReadMetrics;
 
 // What lives on one core, and is called on that core only.
@@ -73,6 +75,9 @@ struct Context {
   std::shared_ptr<ClientInfo> client;
   wire::Version version = 0;
   Instant received;
+  RequestMemory& memory;             // of this core
+  bool is_large = false;             // the request holds memory that others may wait for: it should not wait long
+  env::Reservation* held = nullptr;  // where the handler leaves what is set aside for its answer
 };
 
 }  // namespace forelog::api

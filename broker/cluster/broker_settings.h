@@ -56,6 +56,8 @@ struct ServiceSettings {
   std::int16_t default_replication_factor = 1;
   Bytes request_size_max = 100_MiB;
   Bytes fetch_size_max = 55_MiB;
+  Bytes request_memory_max = 512_MiB;
+  Bytes answer_memory_max = 512_MiB;
   std::int32_t connections_max = 2147483647;
   std::int32_t connections_per_ip_max = 2147483647;
   Duration connections_idle_max = 600s;
@@ -74,6 +76,13 @@ struct ServiceSettings {
     field("socket.request.max.bytes", s.request_size_max, Range<Bytes>{1, kFrameSizeMax},
           "A request longer than this closes its connection.");
     field("fetch.max.bytes", s.fetch_size_max, Range<Bytes>{1024, 2_GiB - 1}, "Most bytes in the answer to one fetch.");
+    field("queued.max.request.bytes", s.request_memory_max, Range<Bytes>{-1, 1_TiB},
+          "Memory for requests that arrive or are being appended; each core has its part, connections wait for room. "
+          "-1: no bound.");
+    field(
+        "queued.max.response.bytes", s.answer_memory_max, Range<Bytes>{-1, 1_TiB},
+        "Memory for fetched records that clients have not taken yet; each core has its part, fetches wait for room or "
+        "get less. -1: no bound.");
     field("max.connections", s.connections_max, Range<std::int32_t>{0, 2147483647}, Scope::dynamic,
           "Connections at once; further ones are closed.");
     field("max.connections.per.ip", s.connections_per_ip_max, Range<std::int32_t>{0, 2147483647}, Scope::dynamic,

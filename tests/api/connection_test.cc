@@ -27,7 +27,12 @@ class Echo final : public RequestHandler {
     while (text.starts_with("wait") && !released.contains(text) && !request.client->closed)
       co_await let_go_.wait(clock_.now() + 1s);
     --in_progress;
+    request.memory.release();
     Reply reply;
+    if (text.starts_with("big") && bounded) {
+      auto room = co_await bounded->for_answer(1_MiB, 1_MiB, kForever);
+      if (room) reply.memory = *std::move(room);
+    }
     reply.close = text.starts_with("close");
     if (text.starts_with("silent")) co_return reply;
     auto body = text.starts_with("big") ? std::string(static_cast<std::size_t>(1_MiB), 'b') : text;
@@ -38,6 +43,7 @@ class Echo final : public RequestHandler {
     co_return reply;
   }
   void refused(const ClientInfo&, const Error& error) override { refusals.push_back(error.context); }
+  RequestMemory* memory() override { return bounded ? &*bounded : nullptr; }
   void release(std::string text) {
     released.insert(std::move(text));
     let_go_.notify();
@@ -45,6 +51,8 @@ class Echo final : public RequestHandler {
 
   std::vector<std::string> order, refusals;
   std::set<std::string> released;
+  MetricsRegistry registry;
+  std::optional<RequestMemory> bounded;
   int in_progress = 0, most_in_progress = 0;
 
  private:
@@ -256,6 +264,139 @@ TEST_F(ConnectionTest, AReplyMayEndTheConnectionAfterItHasBeenSent) {
   EXPECT_EQ(answer(), "first one");
   EXPECT_EQ(answer(), "close now");
   EXPECT_EQ(answer(), "(end)");
+}
+
+// --- memory that all connections share
+
+class ConnectionMemoryTest : public ConnectionTest {
+ protected:
+  ~ConnectionMemoryTest() override {
+    if (served) served->close();
+    if (handler.bounded) test::run(world, machine, handler.bounded->stop());
+  }
+
+  void bound(Bytes requests, Bytes answers) {
+    handler.bounded.emplace(machine.cores(), RequestMemory::Limits{requests, answers}, handler.registry);
+  }
+  // What others hold.
+  env::Reservation take(Bytes size) {
+    auto room = handler.bounded->try_request(size);
+    CHECK(room.has_value());
+    return *std::move(room);
+  }
+  static Task<void> wait_for_request(ConnectionMemoryTest& self, Bytes size) {
+    auto room = co_await self.handler.bounded->for_request(size);
+    self.room_came = room.has_value();
+  }
+  static Task<void> wait_for_answer(ConnectionMemoryTest& self, Bytes size) {
+    auto room = co_await self.handler.bounded->for_answer(size, size, kForever);
+    self.room_came = room.has_value();
+  }
+  void send_later(std::string bytes) { client.cores().spawn(CoreId(0), send_task(std::move(bytes))); }
+  void ask_for_big_answers(int count) {
+    for (int i = 0; i < count; ++i) send_later(frame("big answer " + std::to_string(i)));
+  }
+  bool room_came = false;
+};
+
+TEST_F(ConnectionMemoryTest, NothingIsReadFromAClientWhileThereIsNoRoomForItsRequest) {
+  bound(1_MiB, -1);
+  auto others = take(400_KiB);
+  connect();
+  send_later(frame(std::string(300'000, 'r')));
+  EXPECT_EQ(answer(30s), "(silence)");
+  EXPECT_TRUE(handler.order.empty());
+  EXPECT_EQ(handler.bounded->request_bytes(), 400_KiB);
+  others.release();
+  EXPECT_EQ(answer().size(), 300'000U);
+  EXPECT_EQ(handler.bounded->request_bytes(), 0);
+}
+
+TEST_F(ConnectionMemoryTest, ARequestLargerThanAllThereIsPassesAlone) {
+  bound(64_KiB, -1);
+  connect();
+  send_later(frame(std::string(500'000, 'r')));
+  EXPECT_EQ(answer().size(), 500'000U);
+}
+
+TEST_F(ConnectionMemoryTest, WhoAnnouncesMuchAndSendsLittleIsClosedOnceOthersNeedTheMemory) {
+  limits.frame_max = 10min;
+  bound(1_MiB, -1);
+  connect();
+  send(frame(std::string(500'000, 's')).substr(0, 10'000));
+  EXPECT_FALSE(ends_within(5min)) << "nobody else needs it";
+  EXPECT_EQ(handler.bounded->request_bytes(), 500'000);
+  machine.cores().spawn(CoreId(0), wait_for_request(*this, 800_KiB));
+  EXPECT_TRUE(ends_within(3s));
+  world.run_for(10ms);
+  EXPECT_TRUE(room_came);
+  ASSERT_EQ(handler.refusals.size(), 1U) << "and is counted once";
+  EXPECT_NE(handler.refusals[0].find("too slow while others wait"), std::string::npos);
+}
+
+TEST_F(ConnectionMemoryTest, WhoSendsFastEnoughIsNotClosedAlthoughOthersWait) {
+  bound(1_MiB, -1);
+  connect();
+  auto bytes = frame(std::string(900'000, 'f'));
+  send(bytes.substr(0, 10'000));
+  world.run_for(100ms);
+  machine.cores().spawn(CoreId(0), wait_for_request(*this, 800_KiB));
+  for (std::size_t at = 10'000; at < bytes.size(); at += 100'000) {
+    world.run_for(300ms);
+    send(bytes.substr(at, 100'000));
+    EXPECT_FALSE(room_came);
+  }
+  EXPECT_EQ(answer(10s).size(), 900'000U);
+  EXPECT_TRUE(room_came);
+}
+
+TEST_F(ConnectionMemoryTest, AnswersHoldTheirMemoryUntilTheyAreTaken) {
+  bound(-1, 4_MiB);  // of which half a MiB is for small ones
+  limits.unsent_answers_max = 100_MiB;
+  connect();
+  ask_for_big_answers(20);
+  world.run_for(2s);
+  EXPECT_EQ(handler.bounded->answer_bytes(), 3_MiB);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(answer().size(), static_cast<std::size_t>(1_MiB)) << i;
+  world.run_for(100ms);
+  EXPECT_EQ(handler.bounded->answer_bytes(), 0);
+}
+
+TEST_F(ConnectionMemoryTest, WhoNeverReadsIsClosedSoonOnceOthersNeedTheMemory) {
+  bound(-1, 4_MiB);
+  limits.unsent_answers_max = 100_MiB;
+  limits.send_turn_max = 10min;
+  limits.idle_max = 10min;
+  connect();
+  ask_for_big_answers(3);
+  EXPECT_FALSE(ends_within(5min)) << "nobody else needs it";
+  EXPECT_GT(handler.bounded->answer_bytes(), 0);
+  machine.cores().spawn(CoreId(0), wait_for_answer(*this, 3_MiB));
+  EXPECT_TRUE(ends_within(1s));
+  world.run_for(10ms);
+  EXPECT_TRUE(room_came);
+}
+
+TEST_F(ConnectionMemoryTest, AnswersThatWaitForAnEarlierOneDoNotKeepTheirMemoryForEver) {
+  bound(-1, 4_MiB);
+  connect();
+  send(frame("wait for ever"));  // as a long poll does, whose client says for how long
+  ask_for_big_answers(1);
+  EXPECT_FALSE(ends_within(5min));
+  EXPECT_EQ(handler.bounded->answer_bytes(), 1_MiB);
+  machine.cores().spawn(CoreId(0), wait_for_answer(*this, 3_MiB));
+  EXPECT_TRUE(ends_within(2s));
+  EXPECT_TRUE(room_came);
+}
+
+TEST_F(ConnectionMemoryTest, AConnectionThatEndsGivesItsMemoryToItsOwnRequestsThatWait) {
+  bound(-1, 4_MiB);
+  limits.unsent_answers_max = 100_MiB;
+  limits.send_turn_max = 30s;
+  connect();
+  ask_for_big_answers(20);  // three are ready, the fourth waits for the memory of the first
+  EXPECT_TRUE(ends_within(2min));
+  EXPECT_EQ(handler.bounded->answer_bytes(), 0);
 }
 
 }  // namespace

@@ -107,6 +107,11 @@ struct GatherView {
   const_iterator end() const { return of->end(); }
 };
 
+// What the kernel takes of a client that does not keep up, beyond what is on its way. Without a bound that is 4 MiB a
+// connection, of memory that nobody accounts for.
+constexpr int kUnsentMax = 256 << 10;
+using UnsentBytes = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
+
 }  // namespace
 
 struct TcpConnection::State {
@@ -117,6 +122,7 @@ struct TcpConnection::State {
     error_code ignored;
     peer = endpoint_of(socket.remote_endpoint(ignored));
     socket.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
+    socket.set_option(UnsentBytes(kUnsentMax), ignored);
     socket.non_blocking(true, ignored);
   }
 
