@@ -1,11 +1,9 @@
 #include "broker/archive/manifest.h"
 
+#include "broker/archive/envelope.h"
 #include "broker/archive/shard_object.h"
-#include "broker/base/byte_reader.h"
-#include "broker/base/byte_writer.h"
 #include "broker/base/crc32c.h"
 #include "broker/base/json.h"
-#include "broker/base/versions.h"
 
 #include <charconv>
 
@@ -14,8 +12,7 @@
 namespace forelog::archive {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x464c4d46;  // "FLMF"
-constexpr std::int16_t kVersion = 1;
+constexpr Envelope kEnvelope{0x464c4d46, 1, "manifest"};  // "FLMF"
 
 // What stands in the page as JSON.
 struct Page {
@@ -32,13 +29,7 @@ struct Page {
 }  // namespace
 
 Buffer encode_manifest(const Manifest& manifest) {
-  auto payload = to_json(Page{manifest.partition.text(), manifest.older, manifest.shards});
-  ByteWriter writer;
-  writer.u32(kMagic);
-  writer.i16(kVersion);
-  writer.u32(crc32c(as_bytes(payload)));
-  writer.text(payload);
-  return std::move(writer).take_buffer();
+  return seal(kEnvelope, to_json(Page{manifest.partition.text(), manifest.older, manifest.shards}));
 }
 
 std::string manifest_key(std::string_view prefix, const Manifest& manifest) {
@@ -64,15 +55,9 @@ Result<Manifest> decode_manifest(const PartitionKey& partition, ByteView bytes) 
   auto bad = [&](std::string_view what) {
     return fail(ErrorCode::kCorruptFile, fmt::format("manifest of {}: {}", partition.text(), what));
   };
-  ByteReader reader(bytes);
-  auto magic = reader.u32();
-  auto version = reader.i16();
-  auto checksum = reader.u32();
-  if (!reader.ok() || magic != kMagic) return bad("not a manifest");
-  if (version != kVersion) return bad(unknown_version("manifest", version, kVersion));
-  auto payload = reader.bytes(static_cast<std::int64_t>(reader.remaining()));
-  if (crc32c(payload) != checksum) return bad("wrong checksum");
-  auto page = from_json<Page>(as_text(payload));
+  auto text = open_sealed(kEnvelope, bytes);
+  if (!text) return bad(text.error().context);
+  auto page = from_json<Page>(*text);
   if (!page) return bad(page.error().context);
   if (page->partition != partition.text()) return bad("it is of " + page->partition);
   for (std::size_t i = 0; i < page->shards.size(); ++i) {

@@ -1,7 +1,6 @@
 #include "broker/archive/topic_object.h"
 
-#include "broker/base/byte_reader.h"
-#include "broker/base/byte_writer.h"
+#include "broker/archive/envelope.h"
 #include "broker/base/crc32c.h"
 #include "broker/base/json.h"
 
@@ -12,8 +11,7 @@
 namespace forelog::archive {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x464c5444;  // "FLTD"
-constexpr std::int16_t kVersion = 1;
+constexpr Envelope kEnvelope{0x464c5444, 1, "description of a topic"};  // "FLTD"
 constexpr std::int32_t kPartitionsMax = 1'000'000;
 constexpr std::size_t kDigits = 20, kHexDigits = 8;
 
@@ -62,31 +60,19 @@ std::optional<DescriptionName> parse_description_key(std::string_view prefix, st
 }
 
 Buffer encode_description(const TopicDescription& description) {
-  auto payload = to_json(Page{description.name,
-                              description.id.text(),
-                              description.partitions,
-                              {description.settings.begin(), description.settings.end()}});
-  ByteWriter writer;
-  writer.u32(kMagic);
-  writer.i16(kVersion);
-  writer.u32(crc32c(as_bytes(payload)));
-  writer.text(payload);
-  return std::move(writer).take_buffer();
+  return seal(kEnvelope, to_json(Page{description.name,
+                                      description.id.text(),
+                                      description.partitions,
+                                      {description.settings.begin(), description.settings.end()}}));
 }
 
 Result<TopicDescription> decode_description(const TopicId& topic, ByteView bytes) {
   auto bad = [&](std::string_view what) {
     return fail(ErrorCode::kCorruptFile, fmt::format("description of topic {}: {}", topic.text(), what));
   };
-  ByteReader reader(bytes);
-  auto magic = reader.u32();
-  auto version = reader.i16();
-  auto checksum = reader.u32();
-  if (!reader.ok() || magic != kMagic) return bad("not one");
-  if (version != kVersion) return bad(fmt::format("version {} is not known here", version));
-  auto payload = reader.bytes(static_cast<std::int64_t>(reader.remaining()));
-  if (crc32c(payload) != checksum) return bad("wrong checksum");
-  auto page = from_json<Page>(as_text(payload));
+  auto text = open_sealed(kEnvelope, bytes);
+  if (!text) return bad(text.error().context);
+  auto page = from_json<Page>(*text);
   if (!page) return bad(page.error().context);
   if (page->id != topic.text()) return bad("it is of " + page->id);
   if (page->partitions <= 0 || page->partitions > kPartitionsMax || page->name.empty()) return bad("impossible");
