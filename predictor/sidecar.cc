@@ -115,7 +115,8 @@ Insight Sidecar::insight() const {
   return out;
 }
 
-void Sidecar::log_insight() const {
+void Sidecar::log_insight() {
+  if (std::exchange(told_records_, insight_.records) == insight_.records) return;
   auto i = insight();
   log_line(info, "insight",
            {{"records", i.records},

@@ -33,7 +33,8 @@ class Sidecar {
   void take(std::string_view record, WallTime now, std::vector<Outgoing>& out);
 
   Insight insight() const;
-  void log_insight() const;
+  // Says what it knows by now, unless it has learnt nothing since it said so last.
+  void log_insight();
   const Model& model() const { return model_; }
   const Observer& observer() const { return observer_; }
 
@@ -51,6 +52,7 @@ class Sidecar {
   Model model_;
   Planner planner_;
   Insight insight_;
+  std::int64_t told_records_ = -1;
   std::vector<Seen> seen_;
   std::vector<Accepted> accepted_;
 };

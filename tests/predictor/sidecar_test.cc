@@ -1,6 +1,7 @@
 #include "predictor/sidecar.h"
 
 #include "broker/base/limits.h"
+#include "broker/base/log.h"
 #include "predictor/plan_codec.h"
 #include "tests/support/golden.h"
 
@@ -163,6 +164,24 @@ TEST_F(SidecarTest, ASnapshotOfVersion1IsStillKnown) {
   sidecar = std::make_unique<Sidecar>(settings(), from_ms(kStart + 1));
   ASSERT_TRUE(sidecar->load(stored));
   EXPECT_FALSE(job(2).empty());
+}
+
+TEST_F(SidecarTest, ItTellsWhatItKnowsOnlyWhenThatHasChanged) {
+  std::vector<std::string> lines;
+  set_log_sink([&](LogLevel, std::string_view line) {
+    if (line.find(" insight ") != std::string_view::npos) lines.emplace_back(line);
+  });
+  sidecar->log_insight();
+  sidecar->log_insight();
+  EXPECT_EQ(lines.size(), 1U) << "that it knows nothing is news once";
+  job(1);
+  sidecar->log_insight();
+  for (int i = 0; i < 10; ++i) sidecar->log_insight();
+  EXPECT_EQ(lines.size(), 2U);
+  opens(99, "another");
+  sidecar->log_insight();
+  set_log_sink({});
+  EXPECT_EQ(lines.size(), 3U);
 }
 
 TEST_F(SidecarTest, HostileRecordsAreCountedAndLeftOut) {
