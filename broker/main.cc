@@ -52,6 +52,7 @@ env::RealEnvOptions options_of(const AllSettings& settings) {
                       : std::max(1, static_cast<int>(std::thread::hardware_concurrency() / 2));
   options.disk_threads = settings.log.disk_threads;
   options.cache_disk_threads = settings.cache.disk_path.empty() ? 0 : settings.cache.disk_threads;
+  options.cache_disk_directory = settings.cache.disk_path;
   options.archive_url = settings.broker.archive_url;
   options.archive_first_byte_delay = settings.broker.archive_first_byte_delay;
   options.s3 = settings.s3;

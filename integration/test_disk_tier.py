@@ -27,7 +27,7 @@ def written(broker):
 
 
 def regions(path):
-    return sorted(os.path.join(path, name) for name in os.listdir(path))
+    return sorted(os.path.join(path, name) for name in os.listdir(path) if name != "lock")
 
 
 @pytest.fixture

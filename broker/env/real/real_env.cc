@@ -1,5 +1,6 @@
 #include "broker/env/real/real_env.h"
 
+#include "broker/env/real/directory_lock.h"
 #include "broker/env/real/directory_object_store.h"
 #include "broker/env/real/disk_files.h"
 #include "broker/env/real/embedded_metadata_store.h"
@@ -52,6 +53,7 @@ struct RealEnv::Parts {
   DiskFiles files{disk};
   std::optional<DiskFiles> cache_files;
   TcpNetwork network{reactors};
+  DirectoryLock cache_lock;
   std::unique_ptr<LevelDbStore> local;
   std::unique_ptr<EmbeddedMetadataStore> metadata;
   std::unique_ptr<DirectoryObjectStore> directory;
@@ -78,6 +80,15 @@ Result<std::unique_ptr<RealEnv>> RealEnv::open(RealEnvOptions options) {
   if (error) return fail(posix_error("creating the data directory", options.data_directory, error.value()));
   parts->local =
       TRY(LevelDbStore::open((std::filesystem::path(options.data_directory) / "store").string(), parts->disk));
+  if (!options.cache_disk_directory.empty()) {
+    auto lock =
+        DirectoryLock::take(options.cache_disk_directory, "cache.disk.path", "log.dirs=" + options.data_directory);
+    if (lock) {
+      parts->cache_lock = *std::move(lock);
+    } else if (lock.error().code == ErrorCode::kConflict) {
+      return fail(std::move(lock).error());
+    }  // else the disk is broken, which the tier notices itself, and does without
+  }
   parts->metadata = std::make_unique<EmbeddedMetadataStore>(parts->reactors, *parts->local);
   auto& clock = parts->reactors.clock();
   ObjectStore* archive = nullptr;

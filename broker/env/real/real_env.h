@@ -22,7 +22,8 @@ struct RealEnvOptions {
   int cores = 1;
   int disk_threads = 4;
   int cache_disk_threads = 0;  // of the cache's disk tier; 0: there is none, and `Env::cache_files` is the log's
-  std::string archive_url{};   // "file:/path", "s3://bucket/prefix", or empty for no archive
+  std::string cache_disk_directory{};  // which one process at a time has, too
+  std::string archive_url{};           // "file:/path", "s3://bucket/prefix", or empty for no archive
   Duration archive_first_byte_delay{};
   int archive_threads = 8;     // of a directory
   bool clears_uploads = true;  // of a directory: removes what a crash left half written; nobody else may use it then
@@ -33,7 +34,8 @@ struct RealEnvOptions {
 
 class RealEnv {
  public:
-  // InvalidSetting for an archive url that nobody understands; Io when another process has the data directory.
+  // InvalidSetting for an archive url that nobody understands; Io when another process has the data directory, Conflict
+  // when another has the cache's.
   static Result<std::unique_ptr<RealEnv>> open(RealEnvOptions options);
   ~RealEnv();  // stops
 
