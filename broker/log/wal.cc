@@ -35,6 +35,7 @@ struct WalMetrics {
 };
 
 struct Submission {
+  bool is_last = false;  // of a deleted partition; nothing is written
   WalRecordKind kind = WalRecordKind::data;
   WalEntry entry;
   Wal::OnDurable on_durable;
@@ -80,6 +81,7 @@ struct Wal::Impl : std::enable_shared_from_this<Wal::Impl> {
 
   // The writer's core.
   void accept(CoreId core, std::vector<Submission> submissions);
+  bool take_last_ones();
   Round take_round();
   Task<void> run();
   Task<bool> commit(Round& round);
@@ -165,7 +167,8 @@ void Wal::Impl::accept(CoreId core, std::vector<Submission> submissions) {
 Round Wal::Impl::take_round() {
   Bytes bytes = 0;
   auto end = queue.begin();
-  while (end != queue.end() && (bytes == 0 || bytes + end->submission.size() <= kRoundMax)) {
+  while (end != queue.end() && !end->submission.is_last &&
+         (bytes == 0 || bytes + end->submission.size() <= kRoundMax)) {
     bytes += end->submission.size();
     ++end;
   }
@@ -175,8 +178,18 @@ Round Wal::Impl::take_round() {
   return round;
 }
 
+// What came before the last ones of deleted partitions has been written, so nobody needs to know these any more.
+bool Wal::Impl::take_last_ones() {
+  auto end = queue.begin();
+  for (; end != queue.end() && end->submission.is_last; ++end) forgotten.erase(end->submission.entry.shard.partition);
+  bool any = end != queue.begin();
+  queue.erase(queue.begin(), end);
+  return any;
+}
+
 Task<void> Wal::Impl::run() {
   while (true) {
+    if (take_last_ones()) continue;
     if (queue.empty()) {
       if (stopping) co_return;
       co_await work.wait(kForever);
@@ -237,8 +250,10 @@ Task<Result<void>> Wal::Impl::write(Round& round) {
   metrics.bytes.add(written);
   for (const auto& [core, submission] : round) {
     auto partition = submission.entry.shard.partition;
-    if (!forgotten.contains(partition)) files.back().last[partition] = next_lsn;
-    homes[partition] = core;
+    if (!forgotten.contains(partition)) {
+      files.back().last[partition] = next_lsn;
+      homes[partition] = core;
+    }
     ++next_lsn;
   }
   relieve();
@@ -447,11 +462,11 @@ Task<void> Wal::stop(Deadline deadline) {
 }
 
 void Wal::append(WalEntry entry, OnDurable on_durable) {
-  impl_->submit({WalRecordKind::data, std::move(entry), std::move(on_durable)});
+  impl_->submit({false, WalRecordKind::data, std::move(entry), std::move(on_durable)});
 }
 
 void Wal::truncate(ShardId shard, Bytes position, OnDurable on_durable) {
-  impl_->submit({WalRecordKind::truncate, {shard, position, {}}, std::move(on_durable)});
+  impl_->submit({false, WalRecordKind::truncate, {shard, position, {}}, std::move(on_durable)});
 }
 
 void Wal::release(PartitionKey partition, Lsn lsn) {
@@ -465,9 +480,16 @@ void Wal::forget(PartitionKey partition) {
     self->homes.erase(partition);
     self->release(partition, Lsn(INT64_MAX));
   };
-  if (impl_->env.cores.current() == kWriter) return work();
-  impl_->env.cores.post(kWriter, std::move(work));
+  if (impl_->env.cores.current() == kWriter) {
+    work();
+  } else {
+    impl_->env.cores.post(kWriter, std::move(work));
+  }
+  // Goes the way of what was appended before, and comes behind it.
+  impl_->submit({true, {}, {ShardId{partition, {}, {}}, 0, {}}, {}});
 }
+
+std::size_t Wal::forgetting() const { return impl_->forgotten.size(); }
 
 void Wal::attach(PartitionKey partition, std::weak_ptr<WalClient> client) {
   auto& port = impl_->port();

@@ -74,8 +74,11 @@ class Wal {
   // Why nothing can be made durable at the moment, if so. On core 0.
   const std::optional<Error>& failing() const;
 
-  // The partition is deleted: nothing of it needs to be kept, now or ever.
+  // The partition is deleted, and nothing more will be appended to it: nothing of it needs to be kept, now or ever.
+  // Called on the core that appended.
   void forget(PartitionKey partition);
+  // Deleted partitions of which something may still be on its way to the disk. On core 0.
+  std::size_t forgetting() const;
 
   // Clients are told on the core they attach from, and only while they live.
   void attach(PartitionKey partition, std::weak_ptr<WalClient> client);
