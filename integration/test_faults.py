@@ -245,6 +245,80 @@ def test_a_full_disk_refuses_and_recovers(new_broker, small_disk):
     assert kept[:10_000] == list(range(10_000))
 
 
+@pytest.fixture
+def own_disk(tmp_path):
+    """A file system of the test's own in a file; `abort` makes it read-only under who writes to it, as ext4 does after an I/O error."""
+
+    class Disk:
+        path, image = tmp_path / "own", tmp_path / "image"
+
+        def mount(self):
+            return subprocess.run(["mount", "-o", "loop", self.image, self.path], check=False).returncode == 0
+
+        def abort(self):
+            subprocess.run(["mount", "-o", "remount,abort", self.path], check=True)
+
+        def unmount(self):
+            subprocess.run(["umount", self.path], check=True)
+
+    disk = Disk()
+    disk.path.mkdir()
+    with open(disk.image, "wb") as f:
+        f.truncate(256 << 20)
+    made = os.geteuid() == 0 and subprocess.run(["mkfs.ext4", "-q", "-F", disk.image], check=False).returncode == 0
+    if not made or not disk.mount():
+        pytest.skip("needs the right to mount a file system")
+    yield disk
+    subprocess.run(["umount", "-l", disk.path], check=True)
+
+
+def test_a_disk_that_turns_read_only_refuses_and_loses_nothing(new_broker, own_disk):
+    broker = new_broker(**{"log.dirs": own_disk.path / "log", "archive.url": "", "wal.file.bytes": 4 << 20})
+    create(broker, "fixed", 1)
+    acknowledged = []
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5, "retry.backoff.ms": 100, "message.timeout.ms": 120_000}
+    )
+
+    def send(start):
+        for i in range(start, start + 5000):
+            producer.produce("fixed", f"{i:09d}".encode() * 20, on_delivery=lambda e, m, i=i: e or acknowledged.append(i))
+            producer.poll(0)
+
+    send(0)
+    assert producer.flush(30) == 0 and len(acknowledged) == 5000
+    own_disk.abort()
+    errors = []
+    once = confluent_kafka.Producer({"bootstrap.servers": broker.address, "retries": 0})
+    for _ in range(3):
+        once.produce("fixed", b"x" * 5000, on_delivery=lambda e, m: errors.append(e))
+        assert once.flush(10) == 0
+    assert [e and e.code() for e in errors] == [confluent_kafka.KafkaError.KAFKA_STORAGE_ERROR] * 3
+    with pytest.raises(urllib.error.HTTPError) as unready:
+        broker.http("/ready")
+    assert unready.value.code == 503 and "Read-only file system" in unready.value.read().decode()
+    assert "degraded" in broker.http("/health")
+    with pytest.raises(confluent_kafka.KafkaException):
+        create(broker, "refused", 1)
+    send(5000)  # the client keeps these, and tries on
+    reader = consumer(broker, "assigned", **{"enable.auto.commit": False})
+    reader.assign([confluent_kafka.TopicPartition("fixed", 0, 0)])
+    read = []
+    wait_until(lambda: read.extend(reader.consume(1000, 0.2)) or len(read) >= 5000, 10, "reads while the disk is read-only")
+    assert [int(m.value()[:9]) for m in read[:5000]] == list(range(5000))
+    reader.close()
+    # Such a disk has to be repaired. What was not synced is gone.
+    broker.stop()
+    own_disk.unmount()
+    assert own_disk.mount()
+    broker.start()
+    assert producer.flush(60) == 0 and sorted(acknowledged) == list(range(10_000))
+    kept = [int(m.value()[:9]) for m in consume(broker, "fixed", 10_000) if m.value()[:1] == b"0"]
+    assert kept[:10_000] == list(range(10_000))
+    create(broker, "later", 1)
+    wait_until(broker.ready, 10, "the broker to be ready again")
+
+
 # --- settings
 
 
@@ -283,6 +357,20 @@ def test_two_brokers_do_not_share_a_directory(new_broker, tmp_path):
     done = subprocess.run([os.path.join(harness.BUILD, "forelog-broker"), str(config)], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1 and "log.dirs" in done.stderr and "another broker" in done.stderr
     produce(first, "still", [b"served"])
+
+
+def test_two_brokers_do_not_share_a_disk_cache(new_broker, tmp_path):
+    first = new_broker(**{"cache.disk.path": tmp_path / "cache"})
+    config = tmp_path / "second.properties"
+    lines = {"listeners": f"PLAINTEXT://127.0.0.1:{free_port()}", "log.dirs": tmp_path / "other", "cache.disk.path": tmp_path / "cache"}
+    config.write_text("".join(f"{k}={v}\n" for k, v in {**lines, "admin.listeners": "", "hint.listeners": ""}.items()))
+    done = subprocess.run([os.path.join(harness.BUILD, "forelog-broker"), str(config)], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1 and "cache.disk.path" in done.stderr and str(tmp_path / "cache") in done.stderr
+    # It says whose it is.
+    assert first.settings["log.dirs"] in done.stderr and str(first.process.process.pid) in done.stderr
+    produce(first, "still", [b"served"])
+    first.kill()  # which frees it
+    first.start()
 
 
 # --- the local disk

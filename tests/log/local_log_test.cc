@@ -312,5 +312,81 @@ TEST_F(LocalLogTest, RemovedPartitionLeavesNothingAndFreesTheWriteAheadLog) {
   stop();
 }
 
+TEST_F(LocalLogTest, DeletedPartitionsAreNotRememberedForEver) {
+  start({});
+  for (int i = 1; i <= 50; ++i) {
+    auto* observer = &storage->observers[i];
+    auto opened = run_here(LocalLog::open(storage->context, test::partition_key(i), {}, observer));
+    ASSERT_TRUE(opened.has_value());
+    storage->logs[i] = *std::move(opened);
+    if (i % 2 == 0) append(batch_of("written"), i);
+    ASSERT_TRUE(append_only(batch_of("on its way"), i).has_value());
+    ASSERT_TRUE(run_here(log(i).remove_files()).has_value());
+    EXPECT_LE(storage->wal.forgetting(), 3U) << i;
+    storage->logs.erase(i);
+  }
+  EXPECT_TRUE(world->run_until([&] { return storage->wal.forgetting() == 0; }, 1s));
+  stop();
+  EXPECT_TRUE(machine->disk().list("data/wal")->empty()) << "and nothing of them keeps a file";
+}
+
+TEST_F(LocalLogTest, ADeletedPartitionIsLetGoWhileTheDiskFailsAndForgottenWhenItWorks) {
+  start({{0, {}}, {1, {}}});
+  append(batch_of("kept"), 0);
+  append(batch_of("gone"), 1);
+  machine->faults().disk_capacity = machine->disk().used();
+  ASSERT_TRUE(append_only(batch_of(std::string(3000, 'w')), 1).has_value());
+  world->run_for(1s);
+  ASSERT_TRUE(run_here(log(1).remove_files()).has_value());
+  storage->logs.erase(1);
+  world->run_for(1s);
+  EXPECT_EQ(storage->wal.forgetting(), 1U) << "its bytes are still tried";
+  machine->faults().disk_capacity = std::numeric_limits<Bytes>::max();
+  EXPECT_TRUE(world->run_until([&] { return storage->wal.forgetting() == 0; }, 5s));
+  append(batch_of("kept too"), 0);
+  EXPECT_EQ(values(Offset(0), 0), (std::vector<std::string>{"kept", "kept too"}));
+  stop();
+  EXPECT_TRUE(machine->disk().list("data/wal")->empty());
+}
+
+TEST_F(LocalLogTest, ADiskThatTurnsReadOnlyRefusesAppendsServesReadsAndHealsByItself) {
+  start();
+  for (int i = 0; i < 20; ++i) append(batch_of("before " + std::to_string(i)));
+  auto before = values();
+  machine->faults().disk_read_only = true;
+  auto pending = append_only(batch_of("pending"));
+  ASSERT_TRUE(pending.has_value());
+  auto waited = run_here(log().wait_durable(pending->last + 1, machine->env().clock.now() + 10s));
+  ASSERT_FALSE(waited.has_value());
+  EXPECT_EQ(waited.error().code, ErrorCode::kIo);
+  EXPECT_NE(waited.error().text().find("Read-only file system"), std::string::npos) << waited.error().text();
+  EXPECT_EQ(append_only(batch_of("refused")).error().code, ErrorCode::kIo);
+  ASSERT_GE(values().size(), before.size()) << "reads go on";
+  world->run_for(10min);
+  machine->faults().disk_read_only = false;
+  EXPECT_TRUE(world->run_until([&] { return !log().error() && log().durable_end() == pending->last + 1; }, 5s));
+  append(batch_of("after"));
+  before.emplace_back("pending");
+  before.emplace_back("after");
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(values(), before);
+  stop();
+}
+
+TEST_F(LocalLogTest, ACrashWhileTheDiskIsReadOnlyLosesNothingAcknowledged) {
+  start();
+  for (int i = 0; i < 20; ++i) append(batch_of("before " + std::to_string(i)));
+  auto before = values();
+  machine->faults().disk_read_only = true;
+  ASSERT_TRUE(append_only(batch_of("never acknowledged")).has_value());
+  world->run_for(1s);
+  crash(Loss::all);
+  machine->faults().disk_read_only = false;
+  start(settings);
+  EXPECT_EQ(values(), before);
+  append(batch_of("after"));
+  stop();
+}
+
 }  // namespace
 }  // namespace forelog::log

@@ -20,7 +20,8 @@ struct Faults {
   DurationRange disk{20us, 300us};
   double disk_slow_rate = 0;
   DurationRange disk_slow{50ms, 2s};
-  double disk_error_rate = 0;  // a failed sync loses what it covered, as Linux does
+  double disk_error_rate = 0;   // a failed sync loses what it covered, as Linux does
+  bool disk_read_only = false;  // as after an error of the file system, or a remount
   Bytes disk_capacity = std::numeric_limits<Bytes>::max();
 
   // Connections of this machine.

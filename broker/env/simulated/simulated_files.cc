@@ -18,6 +18,7 @@ class SimulatedFiles::OpenFile final : public File {
   Task<Result<void>> write_at(std::int64_t offset, Slices slices) override {
     CHECK(offset >= 0);
     if (mode_ == OpenMode::read) co_return fail(ErrorCode::kIo, path_ + ": opened for reading");
+    CO_TRY(files_.refuse_changes(path_));
     // Readers, and a crash, may see the bytes before the call ends, or only then.
     bool early = files_.scheduler_.random().chance(0.5);
     if (early) CO_TRY(put(offset, slices));
@@ -29,6 +30,7 @@ class SimulatedFiles::OpenFile final : public File {
   Task<Result<void>> sync() override {
     auto covered = files_.disk_.changes(*node_);
     auto done = co_await files_.operate(path_);
+    if (done) done = files_.refuse_changes(path_);
     if (!done) {
       files_.disk_.fail_sync(*node_, covered);
       co_return fail(std::move(done).error());
@@ -41,6 +43,7 @@ class SimulatedFiles::OpenFile final : public File {
     CHECK(size >= 0);
     if (mode_ == OpenMode::read) co_return fail(ErrorCode::kIo, path_ + ": opened for reading");
     CO_TRY(co_await files_.operate(path_));
+    CO_TRY(files_.refuse_changes(path_));
     files_.disk_.truncate(*node_, size);
     co_return Result<void>{};
   }
@@ -80,19 +83,27 @@ Task<Result<void>> SimulatedFiles::operate(Path path) {
   co_return Result<void>{};
 }
 
+Result<void> SimulatedFiles::refuse_changes(const Path& path) const {
+  if (!faults_.disk_read_only) return {};
+  return fail(ErrorCode::kIo, path + ": Read-only file system");
+}
+
 Task<Result<FilePtr>> SimulatedFiles::open(Path path, OpenMode mode) {
   CO_TRY(co_await operate(path));
+  if (mode != OpenMode::read) CO_TRY(refuse_changes(path));
   auto node = CO_TRY(disk_.open(path, mode));
   co_return std::make_shared<OpenFile>(*this, std::move(path), std::move(node), mode);
 }
 
 Task<Result<void>> SimulatedFiles::rename(Path from, Path to) {
   CO_TRY(co_await operate(from));
+  CO_TRY(refuse_changes(from));
   co_return disk_.rename(from, to);
 }
 
 Task<Result<void>> SimulatedFiles::remove(Path path) {
   CO_TRY(co_await operate(path));
+  CO_TRY(refuse_changes(path));
   co_return disk_.remove(path);
 }
 
@@ -103,11 +114,13 @@ Task<Result<std::vector<std::string>>> SimulatedFiles::list(Path directory) {
 
 Task<Result<void>> SimulatedFiles::create_directories(Path path) {
   CO_TRY(co_await operate(path));
+  CO_TRY(refuse_changes(path));
   co_return disk_.create_directories(path);
 }
 
 Task<Result<void>> SimulatedFiles::sync_directory(Path path) {
   CO_TRY(co_await operate(path));
+  CO_TRY(refuse_changes(path));
   co_return disk_.sync_directory(path);
 }
 

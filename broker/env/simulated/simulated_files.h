@@ -25,6 +25,7 @@ class SimulatedFiles final : public Files {
   class OpenFile;
   // Takes as long as one disk operation, and may fail as one.
   Task<Result<void>> operate(Path path);
+  Result<void> refuse_changes(const Path& path) const;
 
   Scheduler& scheduler_;
   SimulatedCores& cores_;
