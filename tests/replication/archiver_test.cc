@@ -129,6 +129,29 @@ TEST_F(ArchiverTest, ArchivingWaitsForAnArchiveThatIsAwayAndResumesByItself) {
   ASSERT_TRUE(world.run_until([&] { return all_archived(); }, 10s));
 }
 
+TEST_F(ArchiverTest, AnHourWithoutAnArchiveLosesNothingAndIsMadeUpForInMinutes) {
+  begin();
+  produce(2);
+  settle();
+  machine().faults().archive_outage = true;
+  auto before = machine().archive().traffic().puts;
+  for (int minutes = 0; minutes < 60; minutes += 5) {
+    produce(1);
+    world.run_for(5min);
+  }
+  EXPECT_EQ(life->archiver_metrics.waiting_shards.value(), 12);
+  EXPECT_EQ(life->archived.end(), Offset(4));
+  EXPECT_LT(machine().archive().traffic().puts - before, 1000U) << "who does not answer is not stormed";
+  // What is not archived stays on the disk and is read there.
+  auto kept = run(world, machine(), life->log->read(Offset(4), life->log->end(), 1_MiB, true));
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_FALSE(kept->empty());
+  machine().faults().archive_outage = false;
+  ASSERT_TRUE(world.run_until([&] { return all_archived(); }, 3min));
+  EXPECT_EQ(keys(), expected_keys());
+  expect_all_readable(Offset(0));
+}
+
 TEST_F(ArchiverTest, BadLuckWithEveryStoreDelaysAndBreaksNothing) {
   begin();
   auto& faults = machine().faults();
