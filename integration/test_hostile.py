@@ -35,6 +35,16 @@ def closed(s):
         return True
 
 
+def answer_size(s):
+    """Reads one answer."""
+    size, got = struct.unpack(">i", s.recv(4))[0], 0
+    while got < size:
+        more = len(s.recv(min(1 << 20, size - got)))
+        assert more > 0, "the answer ends early"
+        got += more
+    return size
+
+
 CASES = {
     "negative length": struct.pack(">i", -1),
     "huge length": struct.pack(">i", 0x7FFFFFFF) + b"x" * 100,
@@ -186,6 +196,33 @@ def test_many_half_requests_share_bounded_memory_and_others_produce_on(new_broke
     finally:
         for s in sockets:
             s.close()
+
+
+MANY = {
+    "Metadata": (3, 1, lambda n: struct.pack(">i", n) + b"\0\1a" * n),
+    "DescribeGroups": (15, 0, lambda n: struct.pack(">i", n) + b"\0\1g" * n),
+    "Fetch": (1, 4, lambda n: struct.pack(">iiiibihci", -1, 60_000, 1, 1 << 20, 0, 1, 1, b"a", n) + bytes(16) * n),
+    "DeleteTopics": (20, 1, lambda n: struct.pack(">i", n) + b"\0\1a" * n + struct.pack(">i", 1000)),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_a_request_that_names_very_much_is_refused_before_it_costs_much(new_broker, name):
+    broker = new_broker(auto_create_topics_enable="false")
+    key, version, body = MANY[name]
+    before = memory(broker)
+    with connect(broker) as s:  # as much as may be
+        s.settimeout(60)
+        s.sendall(frame(header(key, version) + body(190_000)))
+        assert answer_size(s) > 190_000
+    with connect(broker) as s:  # and far more
+        s.sendall(frame(header(key, version) + body(1_500_000)))
+        assert closed(s)
+    grown = memory(broker, "VmHWM") - before
+    print(f"{name}: at most {grown >> 20} MiB more than before")
+    assert grown < 384 << 20
+    assert broker.metric("forelog_requests_refused_total") == 1
+    assert "broker" in kcat(broker, "-L")
 
 
 def test_half_requests_and_clients_that_never_read_cost_bounded_memory(shared_broker):

@@ -110,6 +110,23 @@ TEST_F(DispatchTest, ABodyThatDoesNotFitClosesAndNamesTheField) {
   EXPECT_NE(lines[0].find("Metadata v1: field topics"), std::string::npos) << lines[0];
 }
 
+TEST_F(DispatchTest, ARequestThatNamesTooMuchClosesAndSaysHowMuchIsAllowed) {
+  ByteWriter names;
+  names.i32(200'001);
+  for (int i = 0; i < 200'001; ++i) names.text(std::string_view("\0\1a", 3));
+  EXPECT_TRUE(handle(request(3, 1, std::move(names).take())).close);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("Metadata of 200001 items; a request may have 200000"), std::string::npos) << lines[0];
+  // Those within others count, too: OffsetFetch v1 of one topic with as many partitions.
+  ByteWriter partitions;
+  partitions.text(std::string_view("\0\1g\0\0\0\1\0\1t", 10));
+  partitions.i32(200'000);
+  for (int i = 0; i < 200'000; ++i) partitions.i32(i);
+  EXPECT_TRUE(handle(request(9, 1, std::move(partitions).take())).close);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_NE(lines[1].find("OffsetFetch of 200001 items"), std::string::npos) << lines[1];
+}
+
 TEST_F(DispatchTest, TheClientIsKnownByTheIdOfItsLatestRequest) {
   EXPECT_FALSE(handle(request(18, 0, "", "first")).close);
   EXPECT_EQ(client->client_id, "first");

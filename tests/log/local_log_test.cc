@@ -334,19 +334,20 @@ TEST_F(LocalLogTest, ADeletedPartitionIsLetGoWhileTheDiskFailsAndForgottenWhenIt
   start({{0, {}}, {1, {}}});
   append(batch_of("kept"), 0);
   append(batch_of("gone"), 1);
-  machine->faults().disk_capacity = machine->disk().used();
+  machine->faults().disk_error_rate = 1;
   ASSERT_TRUE(append_only(batch_of(std::string(3000, 'w')), 1).has_value());
   world->run_for(1s);
-  ASSERT_TRUE(run_here(log(1).remove_files()).has_value());
+  (void)run_here(log(1).remove_files());  // which fails, and is begun again elsewhere
   storage->logs.erase(1);
   world->run_for(1s);
   EXPECT_EQ(storage->wal.forgetting(), 1U) << "its bytes are still tried";
-  machine->faults().disk_capacity = std::numeric_limits<Bytes>::max();
+  machine->faults().disk_error_rate = 0;
   EXPECT_TRUE(world->run_until([&] { return storage->wal.forgetting() == 0; }, 5s));
   append(batch_of("kept too"), 0);
   EXPECT_EQ(values(Offset(0), 0), (std::vector<std::string>{"kept", "kept too"}));
   stop();
-  EXPECT_TRUE(machine->disk().list("data/wal")->empty());
+  // A file that could not be prepared may be left, until the next start.
+  for (const auto& name : *machine->disk().list("data/wal")) EXPECT_TRUE(name.starts_with("spare-")) << name;
 }
 
 TEST_F(LocalLogTest, ADiskThatTurnsReadOnlyRefusesAppendsServesReadsAndHealsByItself) {
