@@ -62,9 +62,9 @@ def test_a_compacted_topic_keeps_the_newest_of_each_key(new_broker, compression)
     compacted(broker, "table")
     broker.stop()
     broker.start()  # nothing is in memory any more
-    table, records = table_of(broker, "table")
-    assert table == expected
-    assert records < 4000, "most are gone"
+    assert table_of(broker, "table")[0] == expected
+    wait_until(lambda: table_of(broker, "table")[1] < 4000, 60, "most records to go")  # a slow writer's first pass saw little
+    assert table_of(broker, "table")[0] == expected
     if compression == "none":
         for version in ("3.9.1", "4.1.0"):
             at = ["--bootstrap-server", broker.address, "--topic", "table"]
