@@ -77,6 +77,17 @@ std::optional<std::string> check_segment(PartitionModel& model, const ShardId& i
   return std::nullopt;
 }
 
+// Of the whole batches at the front of a segment without a footer. Who reads batches takes a cut-off one for the end.
+Bytes size_of_batches(const Buffer& bytes) {
+  Bytes size = 0;
+  auto add = [&size](log::BatchView batch) {
+    size += static_cast<Bytes>(batch.size());
+    return true;
+  };
+  (void)log::for_each_batch({bytes}, add);
+  return size;
+}
+
 Buffer read_file(const env::SimulatedDisk& disk, const env::SimulatedDisk::NodePtr& file) {
   return disk.read(*file, 0, disk.size(*file));
 }
@@ -98,6 +109,9 @@ void check_partition_files(Trial& trial, Storage storage, PartitionModel& model,
       Offset next = id.base;
       auto wrong = bytes.empty() ? std::nullopt : model.check({bytes}, id.base, model.sent_end(), next);
       trial.violated_if(Oracle::files, wrong.has_value(), id.text() + ": " + (wrong ? wrong->what : ""));
+      auto torn = static_cast<Bytes>(bytes.size()) - size_of_batches(bytes);
+      trial.violated_if(Oracle::files, torn != 0,
+                        "the file of " + id.text() + " ends in " + std::to_string(torn) + " bytes that are no batch");
       continue;
     }
     auto wrong = check_segment(model, id, bytes);
