@@ -16,6 +16,8 @@ import urllib.request
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 BUILD = os.environ.get("FORELOG_BUILD", os.path.join(ROOT, "build", "release"))
+# A sanitizer makes everything larger and slower: what is measured then says nothing about the broker.
+SANITIZED = os.path.basename(BUILD) in ("asan", "tsan")
 CLIENTS = os.path.join(ROOT, "build", "clients")
 
 

@@ -7,7 +7,7 @@ import time
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from harness import kcat, wait_until
+from harness import SANITIZED, kcat, wait_until
 from test_hostile import closed, connect, frame, header
 
 API_VERSIONS = frame(header(18, 0))
@@ -51,7 +51,7 @@ def test_ten_thousand_idle_connections_and_two_thousand_busy_ones(new_broker):
         wait_until(lambda: open_now(broker) >= idle_count, 30, "all to be accepted")
         each = (memory(broker) - before) / idle_count
         print(f"{idle_count} idle connections: {each / 1024:.1f} KiB each")
-        assert each < 16 << 10
+        assert SANITIZED or each < 16 << 10
         busy = open_many(stack, broker, busy_count)
         for _ in range(3):
             for s in busy:
@@ -60,7 +60,7 @@ def test_ten_thousand_idle_connections_and_two_thousand_busy_ones(new_broker):
                 assert answered(s)
         total = memory(broker) - before
         print(f"and {busy_count} busy ones: {total / 2**20:.0f} MiB in all")
-        assert total < 256 << 20
+        assert SANITIZED or total < 256 << 20
         assert "broker" in kcat(broker, "-L")
     wait_until(lambda: open_now(broker) < 10, 30, "closed connections to be forgotten")
 

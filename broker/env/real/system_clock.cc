@@ -40,7 +40,13 @@ SystemClock::SystemClock(const Reactors& reactors, const std::vector<boost::asio
 
 SystemClock::~SystemClock() = default;
 
-void SystemClock::forget_all() { timers_.clear(); }
+// Woken, not dropped: a coroutine that sleeps is held by its own waiter, and goes with its core's queue once it stands there.
+void SystemClock::forget_all() {
+  for (auto& core : timers_) {
+    while (auto waiter = core->heap.pop_due(Instant::max())) waiter->wake();
+  }
+  timers_.clear();
+}
 
 Instant SystemClock::now() const { return Instant(std::chrono::steady_clock::now().time_since_epoch()); }
 
@@ -52,6 +58,7 @@ WallTime SystemClock::wall() const {
 SystemClock::CoreTimer& SystemClock::here() { return *timers_[static_cast<std::size_t>(reactors_.current().value())]; }
 
 Clock::TimerId SystemClock::wake_at(Instant at, WaiterPtr waiter) {
+  if (reactors_.stopped()) return 0;
   auto& core = here();
   auto id = core.heap.add(at, std::move(waiter));
   core.arm(at);
