@@ -110,6 +110,27 @@ TEST(Reactors, TasksHopToAnotherCoreAndResumeOnTheirOwn) {
   EXPECT_EQ(world.run(bounce_many(world.env().cores)), 50);
 }
 
+Task<void> sleep_with(Clock& clock, std::shared_ptr<int> held) {
+  co_await sleep_until(clock, clock.now() + 1h);
+  *held = 1;
+}
+
+Task<int> nothing() { co_return 0; }
+
+TEST(Reactors, WhoSleepsWhenTheyEndGoesWithThem) {
+  std::weak_ptr<int> seen;
+  {
+    test::InReality world;
+    auto held = std::make_shared<int>(0);
+    seen = held;
+    auto sleeping = sleep_with(world.env().clock, std::move(held));
+    world.env().cores.spawn(CoreId(0), std::move(sleeping));
+    EXPECT_EQ(world.run(nothing()), 0);
+    EXPECT_FALSE(seen.expired());
+  }
+  EXPECT_TRUE(seen.expired());
+}
+
 struct Note final : Waiter {
   Note(std::vector<int>& into, int what) : seen(into), name(what) {}
   void wake() override { seen.push_back(name); }
