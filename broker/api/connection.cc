@@ -2,6 +2,7 @@
 
 #include "broker/base/byte_reader.h"
 #include "broker/base/limits.h"
+#include "broker/base/log.h"
 
 #include <algorithm>
 #include <cstring>
@@ -210,6 +211,7 @@ Task<void> Connection::send_answers(Connection& self) {
       auto sent = co_await self.socket_->write(std::move(turn), deadline);
       if (!sent) {
         if (sent.error().code == ErrorCode::kTimeout) self.handler_.refused(*self.client_, sent.error());
+        if (sent.error().code == ErrorCode::kCorruptFile) log_line(warn, "answer_cut_off", {{"error", sent.error()}});
         last = true;
         at = slices.size();
       }

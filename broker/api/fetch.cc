@@ -31,6 +31,9 @@ constexpr Bytes kFirstBatch = 1_MiB;
 // A partition that is being opened is waited for, even by who does not want to wait for data.
 constexpr Duration kOpenWait = 1s;
 
+// Before this version the answer depends on what the batches hold (see answer_of).
+constexpr wire::Version kSendsUnread = 10;
+
 struct Item {
   FetchPartition wanted;
   PartitionKey key;
@@ -106,6 +109,7 @@ Task<bool> look_on_core(const Fetch& fetch, CoreItems& group, Limits& limits) {
     request.offset = item->wanted.fetch_offset;
     request.size_max = std::clamp<Bytes>(limits.left, 0, item->wanted.size_max);
     request.at_least_one = limits.none_yet;
+    request.to_send = fetch.version >= kSendsUnread;
     request.read_committed = fetch.read_committed;
     request.leader_epoch = item->wanted.leader_epoch;
     request.news = group.news;
@@ -225,12 +229,13 @@ Task<void> look(const Fetch& fetch, std::vector<CoreItems>& groups) {
   }
 }
 
-// What the batches keep in memory: those of an archived shard lie in blocks, which they keep whole.
+// What the batches keep in memory: those of an archived shard lie in blocks, which they keep whole; what is sent from
+// its file keeps none.
 Bytes held_by(const std::vector<Item>& items) {
   Bytes out = 0;
   for (const auto& item : items) {
     const auto& read = item.read;
-    if (read.batches.empty()) continue;
+    if (read.batches.empty() || read.batches.front().file() != nullptr) continue;
     out +=
         read.first_block < 0 ? read.size : std::max(read.size, (read.last_block - read.first_block + 1) * kBlockSize);
   }
@@ -322,7 +327,7 @@ wire::FetchResponse::Partition answer_of(Item& item, const Fetch& fetch) {
   out.high_watermark = read.high_watermark;
   out.last_stable_offset = read.high_watermark;  // no transaction is ever open
   out.log_start_offset = read.log_start;
-  if (fetch.version < 10 && !read.batches.empty()) {
+  if (fetch.version < kSendsUnread && !read.batches.empty()) {
     auto first = log::BatchView::parse(read.batches.front().view());
     if (first && first->codec() == log::Codec::zstd) {
       out.error_code = ErrorCode::kUnsupportedCompressionType;

@@ -8,6 +8,22 @@ Buffer Buffer::copy_of(ByteView bytes) {
   return std::move(out).freeze();
 }
 
+Buffer Buffer::stored(std::shared_ptr<const StoredFile> file, std::int64_t offset, std::size_t size) {
+  Buffer out;
+  out.file_ = file.get();
+  out.file_offset_ = offset;
+  out.size_ = size;
+  out.owner_ = std::move(file);
+  return out;
+}
+
+Buffer Buffer::loaded() const {
+  if (file_ == nullptr) return *this;
+  MutableBuffer out(size_);
+  auto size = file_->read(file_offset_, out.view());
+  return std::move(out).freeze(size);
+}
+
 Buffer Buffer::take(std::string text) {
   auto owner = std::make_shared<const std::string>(std::move(text));
   Buffer out;

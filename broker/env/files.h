@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,16 @@ class File {
 
   // Bytes `[offset, offset + size)`, fewer only at the end of the file.
   virtual Task<Result<Buffer>> read_at(std::int64_t offset, Bytes size) = 0;
+  // The same bytes as a buffer that is sent from the file itself. Nothing when some of them are not in the system's
+  // memory, so that sending would wait for the disk, or when this file cannot tell. Who asks knows that these bytes
+  // stay as they are while the buffer lives.
+  virtual std::optional<Buffer> resident(std::int64_t offset, Bytes size) = 0;
   // Writes all slices one after another at `offset`, or fails having written any part of them.
   virtual Task<Result<void>> write_at(std::int64_t offset, Slices slices) = 0;
   // What was written before the call is on the disk when it ends (fdatasync).
   virtual Task<Result<void>> sync() = 0;
+  // `write_at`, then `sync`; where the two can be done in one go, they are.
+  virtual Task<Result<void>> write_and_sync(std::int64_t offset, Slices slices);
   virtual Task<Result<void>> truncate(Bytes size) = 0;
   virtual Task<Result<Bytes>> size() = 0;
 };

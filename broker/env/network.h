@@ -27,7 +27,9 @@ class Connection {
 
   // At least one byte into `into`, or 0 when the other side has finished. Fails Timeout at `deadline`.
   virtual Task<Result<std::size_t>> read(MutableByteView into, Deadline deadline) = 0;
-  // All slices, in order. Fails Timeout at `deadline`: then part of them may have gone out, so close.
+  // All slices, in order, those that lie in files too; what changes the bytes on their way (encryption) reads those
+  // first. Fails Timeout at `deadline`, CorruptFile when a file has become shorter than what is to be sent of it: then
+  // part of the slices may have gone out, so close.
   virtual Task<Result<void>> write(Slices slices, Deadline deadline) = 0;
   virtual void close() = 0;
   virtual Endpoint peer() const = 0;

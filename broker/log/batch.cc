@@ -89,6 +89,13 @@ Result<BatchView> BatchView::parse(ByteView bytes) {
   return BatchView(bytes.first(*size));
 }
 
+Result<BatchView> BatchView::parse_header(ByteView bytes) {
+  if (bytes.size() < kBatchHeaderSize || !size_of(bytes) || static_cast<std::int8_t>(bytes[16]) != kMagic) {
+    return fail(ErrorCode::kCorruptMessage, "no header of a batch");
+  }
+  return BatchView(bytes.first(kBatchHeaderSize));
+}
+
 std::int32_t BatchView::last_sequence() const {
   if (base_sequence() < 0) return -1;
   // After 2^31-1 comes 0.

@@ -30,6 +30,9 @@ class BatchView {
   // The batch at the start of `bytes`, which may go on after it. Fails CorruptMessage when it is cut off, its length is
   // impossible, or it is not format v2.
   static Result<BatchView> parse(ByteView bytes);
+  // A view of the first kBatchHeaderSize bytes of a batch, whose records are elsewhere: only what a header has may be
+  // asked of it.
+  static Result<BatchView> parse_header(ByteView bytes);
   // Size of the batch that begins `bytes`, if its length is there and possible; the batch itself may be cut off.
   static std::optional<std::size_t> size_of(ByteView bytes);
 

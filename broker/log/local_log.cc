@@ -313,11 +313,16 @@ Offset LocalLog::local_start() const { return impl_->local_start(); }
 
 Task<Result<LogRead>> LocalLog::read(Offset from, Offset limit, Bytes size_max, bool at_least_one) {
   auto self = impl_;
-  co_return co_await self->read(from, limit, size_max, at_least_one);
+  co_return co_await self->read({from, limit, size_max, at_least_one, false});
+}
+
+Task<Result<LogRead>> LocalLog::read_to_send(Offset from, Offset limit, Bytes size_max, bool at_least_one) {
+  auto self = impl_;
+  co_return co_await self->read({from, limit, size_max, at_least_one, true});
 }
 
 std::optional<LogRead> LocalLog::try_read(Offset from, Offset limit, Bytes size_max, bool at_least_one) const {
-  return impl_->try_read(from, limit, size_max, at_least_one);
+  return impl_->try_read({from, limit, size_max, at_least_one, false});
 }
 
 Task<Result<std::optional<TimestampedOffset>>> LocalLog::find_by_time(std::int64_t timestamp, Offset limit) {

@@ -74,6 +74,7 @@ struct LogRead {
   Offset start = kNoOffset;  // of the first batch; at or before what was asked for
   Offset end = kNoOffset;    // where to read on; what was asked for when there is nothing
   bool from_memory = true;
+  std::int64_t first_timestamp = kNoTimestamp;  // of the first batch
   bool empty() const { return batches.empty(); }
 };
 
@@ -115,7 +116,9 @@ class LocalLog {
   // Fails OffsetOutOfRange when `from` lies beyond the end, or before local_start and memory has it no more;
   // CorruptFile, Io.
   Task<Result<LogRead>> read(Offset from, Offset limit, Bytes size_max, bool at_least_one);
-  // The same, at once, if memory has it.
+  // The same, to be sent: batches may lie in the segment's file (see Buffer), up to an entry of the shard's index.
+  Task<Result<LogRead>> read_to_send(Offset from, Offset limit, Bytes size_max, bool at_least_one);
+  // As `read`, at once, if memory has it.
   std::optional<LogRead> try_read(Offset from, Offset limit, Bytes size_max, bool at_least_one) const;
   // First local record at or after local_start and below `limit` with a timestamp of at least `timestamp`.
   Task<Result<std::optional<TimestampedOffset>>> find_by_time(std::int64_t timestamp, Offset limit);

@@ -17,6 +17,9 @@ namespace forelog::log {
 struct GrowingShard {
   explicit GrowingShard(FooterBuilder b) : builder(std::move(b)), written(builder.size()), synced(builder.size()) {}
   ShardId id() const { return builder.so_far().shard; }
+  // How much of the file may be sent from the page cache. After a failed sync the system may have taken back what it
+  // showed there.
+  Bytes sendable() const { return sync_failed ? synced : written; }
   Offset end() const { return builder.so_far().end; }
 
   FooterBuilder builder;  // of all that was appended
@@ -55,9 +58,18 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<Result<env::FilePtr>> file_of(std::shared_ptr<GrowingShard> shard);
 
   // --- reads (local_log_read.cc) ---
-  Task<Result<LogRead>> read(Offset from, Offset limit, Bytes size_max, bool at_least_one);
-  std::optional<LogRead> try_read(Offset from, Offset limit, Bytes size_max, bool at_least_one);
-  Task<Result<LogRead>> read_file(ShardDescriptor shard, Offset from, Offset limit, Bytes size_max, bool at_least_one);
+  // What is asked of a read; see LocalLog.
+  struct Wanted {
+    Offset from, limit;
+    Bytes size_max = 0;
+    bool at_least_one = false;
+    bool to_send = false;
+  };
+  Task<Result<LogRead>> read(Wanted wanted);
+  std::optional<LogRead> try_read(const Wanted& wanted);
+  Task<Result<LogRead>> read_file(ShardDescriptor shard, Wanted wanted);
+  std::optional<LogRead> try_send(const Wanted& wanted);
+  std::optional<LogRead> send_file(const Footer& footer, Bytes available, env::File& file, const Wanted& wanted);
   Task<Result<env::FilePtr>> file_to_read(ShardId shard);
   Task<Result<std::shared_ptr<const Footer>>> footer_of(ShardId shard);
   Task<Result<std::optional<TimestampedOffset>>> find_by_time(std::int64_t timestamp, Offset limit);

@@ -7,6 +7,7 @@ namespace forelog::log {
 namespace {
 
 constexpr Bytes kReadMin = 64_KiB;
+constexpr Bytes kSendMin = 64_KiB;     // less than this is sent from memory, if that has it
 constexpr Bytes kScanSize = 1_MiB;     // of one read while looking for a timestamp
 constexpr Bytes kOpenedMax = 256_MiB;  // of one batch, opened to find a timestamp
 constexpr std::size_t kFootersKept = 2;
@@ -17,6 +18,34 @@ LogRead nothing_at(Offset offset) {
   return out;
 }
 
+LogRead read_of(BatchRun run, bool from_memory) {
+  LogRead out{std::move(run.bytes), run.start, run.end, from_memory};
+  if (out.batches.empty()) return out;
+  auto first = BatchView::parse(out.batches.front().view());
+  if (first) out.first_timestamp = first->base_timestamp();
+  return out;
+}
+
+Offset offset_of(const Footer& footer, const IndexEntry& entry) { return footer.shard.base + entry.offset_delta; }
+
+// The first entry behind `offset`.
+std::vector<IndexEntry>::const_iterator entry_after(const Footer& footer, Offset offset) {
+  return std::upper_bound(footer.index.begin(), footer.index.end(), offset - footer.shard.base,
+                          [](std::int64_t delta, const IndexEntry& entry) { return delta < entry.offset_delta; });
+}
+
+// Where a read should end: at an entry of the index, if one lies in reach. The next read, which begins there, can be
+// sent from the file.
+Offset end_at_index(const Footer& footer, Offset from, Offset limit, Bytes size_max) {
+  auto position = footer.position_for(from);
+  auto end = limit;
+  for (auto at = entry_after(footer, from); at != footer.index.end(); ++at) {
+    if (Bytes{at->position} - position > size_max || offset_of(footer, *at) > limit) break;
+    end = offset_of(footer, *at);
+  }
+  return end;
+}
+
 }  // namespace
 
 Offset LocalLog::Impl::local_start() const {
@@ -25,61 +54,104 @@ Offset LocalLog::Impl::local_start() const {
   return std::max(start, state.log_start);
 }
 
-std::optional<LogRead> LocalLog::Impl::try_read(Offset from, Offset limit, Bytes size_max, bool at_least_one) {
-  if (from < state.log_start || from > end) return std::nullopt;
-  if (from >= std::min(limit, end)) return nothing_at(from);
-  auto run = tail.read(from, limit, size_max, at_least_one);
+std::optional<LogRead> LocalLog::Impl::try_read(const Wanted& wanted) {
+  if (wanted.from < state.log_start || wanted.from > end) return std::nullopt;
+  if (wanted.from >= std::min(wanted.limit, end)) return nothing_at(wanted.from);
+  auto run = tail.read(wanted.from, wanted.limit, wanted.size_max, wanted.at_least_one);
   if (!run) return std::nullopt;
   context.metrics.memory_reads.add();
-  return LogRead{std::move(run->bytes), run->start, run->end, true};
+  return read_of(*std::move(run), true);
 }
 
-Task<Result<LogRead>> LocalLog::Impl::read(Offset from, Offset limit, Bytes size_max, bool at_least_one) {
+// Of what memory and the file both have, the file sends much for less: nothing is copied.
+std::optional<LogRead> LocalLog::Impl::try_send(const Wanted& wanted) {
+  if (wanted.from < state.log_start || wanted.from >= std::min(wanted.limit, written_end)) return std::nullopt;
+  const auto* shard = chain.find(wanted.from);
+  auto* still_growing = shard != nullptr && shard->local ? growing_at(shard->base) : nullptr;
+  if (still_growing == nullptr || still_growing->sendable() < kSendMin) return std::nullopt;
+  if (!read_file_handle || read_file_handle->first != still_growing->id()) return std::nullopt;
+  read_file_used = context.env.clock.now();
+  auto sent = send_file(still_growing->builder.so_far(), still_growing->sendable(), *read_file_handle->second, wanted);
+  if (!sent || total_size(sent->batches) < kSendMin) return std::nullopt;
+  context.metrics.file_reads.add();
+  return sent;
+}
+
+Task<Result<LogRead>> LocalLog::Impl::read(Wanted wanted) {
   while (true) {
-    if (auto ready = try_read(from, limit, size_max, at_least_one)) co_return *std::move(ready);
-    const auto* shard = chain.find(from);
-    if (from < state.log_start || !shard || !shard->local) {
-      co_return fail(ErrorCode::kOffsetOutOfRange, partition.text() + ": " + std::to_string(from.value()) +
+    if (wanted.to_send) {
+      if (auto sent = try_send(wanted)) co_return *std::move(sent);
+    }
+    if (auto ready = try_read(wanted)) co_return *std::move(ready);
+    const auto* shard = chain.find(wanted.from);
+    if (wanted.from < state.log_start || !shard || !shard->local) {
+      co_return fail(ErrorCode::kOffsetOutOfRange, partition.text() + ": " + std::to_string(wanted.from.value()) +
                                                        " is not in [" + std::to_string(local_start().value()) + ", " +
                                                        std::to_string(end.value()) + "]");
     }
     context.metrics.file_reads.add();
     auto rewrites_before = rewrites;
-    auto read = co_await read_file(*shard, from, limit, size_max, at_least_one);
+    auto read = co_await read_file(*shard, wanted);
     // The shard may have been rewritten while we waited: then its bytes are in another one now.
     if (read || rewrites == rewrites_before) co_return read;
   }
 }
 
-Task<Result<LogRead>> LocalLog::Impl::read_file(ShardDescriptor shard, Offset from, Offset limit, Bytes size_max,
-                                                bool at_least_one) {
+Task<Result<LogRead>> LocalLog::Impl::read_file(ShardDescriptor shard, Wanted wanted) {
   auto id = chain.id_of(shard);
-  // What the tail has dropped is written; of a growing shard no more than that may be read.
-  Bytes position = 0;
-  Bytes available = shard.size;
-  if (auto* still_growing = growing_at(shard.base)) {
-    position = still_growing->builder.so_far().position_for(from);
-    available = still_growing->written;
-  } else {
-    auto footer = CO_TRY(co_await footer_of(id));
-    position = footer->position_for(from);
-  }
   auto file = CO_TRY(co_await file_to_read(id));
-  auto wanted = std::max(std::min<Bytes>(size_max, kExtentSizeMax) + kIndexInterval, kReadMin);
+  std::shared_ptr<const Footer> footer;
+  auto* still_growing = growing_at(shard.base);
+  while (still_growing == nullptr && !footer) {
+    footer = CO_TRY(co_await footer_of(id));
+    still_growing = growing_at(shard.base);
+  }
+  // What the tail has dropped is written; of a growing shard no more than that may be read.
+  const auto& known = still_growing != nullptr ? still_growing->builder.so_far() : *footer;
+  auto available = still_growing != nullptr ? still_growing->written : shard.size;
+  if (wanted.to_send) {
+    auto sendable = still_growing != nullptr ? still_growing->sendable() : available;
+    if (auto sent = send_file(known, sendable, *file, wanted)) co_return *std::move(sent);
+    wanted.limit = end_at_index(known, wanted.from, wanted.limit, wanted.size_max);
+  }
+  auto position = known.position_for(wanted.from);
+  auto size = std::max(std::min<Bytes>(wanted.size_max, kExtentSizeMax) + kIndexInterval, kReadMin);
   while (position < available) {
-    auto bytes = CO_TRY(co_await file->read_at(position, std::min(wanted, available - position)));
-    auto run = take_batches({std::move(bytes)}, from, limit, size_max, at_least_one);
+    auto bytes = CO_TRY(co_await file->read_at(position, std::min(size, available - position)));
+    auto run = take_batches({std::move(bytes)}, wanted.from, wanted.limit, wanted.size_max, wanted.at_least_one);
     if (!run) co_return fail(ErrorCode::kCorruptFile, path_of(id) + ": " + run.error().context);
     bool cut_short = run->bytes.empty() && run->needed > 0;
-    if (!cut_short) co_return LogRead{std::move(run->bytes), run->start, run->end, false};
+    if (!cut_short) co_return read_of(*std::move(run), false);
     // The batch with `from` begins further on, or is longer than what was read.
     position += static_cast<Bytes>(run->skipped);
-    wanted = std::max(wanted, static_cast<Bytes>(run->needed));
+    size = std::max(size, static_cast<Bytes>(run->needed));
     if (position + static_cast<Bytes>(run->needed) > available) {
       co_return fail(ErrorCode::kCorruptFile, path_of(id) + ": a batch is cut off at " + std::to_string(position));
     }
   }
-  co_return nothing_at(from);
+  co_return nothing_at(wanted.from);
+}
+
+// The bytes between two entries of the index, as they lie in the file; nothing when `from` is none of them, as after a
+// seek, when they are not in the system's memory, or when the file does not say the same as the index: then reading
+// them finds out why.
+std::optional<LogRead> LocalLog::Impl::send_file(const Footer& footer, Bytes available, env::File& file,
+                                                 const Wanted& wanted) {
+  auto first = entry_after(footer, wanted.from - 1);
+  if (first == footer.index.end() || offset_of(footer, *first) != wanted.from) return std::nullopt;
+  auto last = first;
+  for (auto next = std::next(first); next != footer.index.end(); ++next) {
+    bool fits = Bytes{next->position} - first->position <= wanted.size_max;
+    if (!fits || next->position > available || offset_of(footer, *next) > wanted.limit) break;
+    last = next;
+  }
+  if (last == first) return std::nullopt;
+  auto bytes = file.resident(first->position, Bytes{last->position} - first->position);
+  if (!bytes) return std::nullopt;
+  auto head = bytes->slice(0, kBatchHeaderSize).loaded();
+  auto batch = BatchView::parse_header(head);
+  if (!batch || batch->base_offset() != wanted.from || *BatchView::size_of(head) > bytes->size()) return std::nullopt;
+  return LogRead{{*std::move(bytes)}, wanted.from, offset_of(footer, *last), false, batch->base_timestamp()};
 }
 
 Task<Result<env::FilePtr>> LocalLog::Impl::file_to_read(ShardId shard) {
@@ -134,7 +206,7 @@ Task<Result<std::optional<TimestampedOffset>>> LocalLog::Impl::find_by_time_in(S
   auto from = std::max(shard.base + entry->offset_delta, local_start());
   auto end_max = std::min(limit, shard.end);
   while (from < end_max) {
-    auto read_now = CO_TRY(co_await read(from, end_max, kScanSize, true));
+    auto read_now = CO_TRY(co_await read({from, end_max, kScanSize, true, false}));
     if (read_now.empty()) break;
     Result<std::optional<TimestampedOffset>> found = std::nullopt;
     auto walked = for_each_batch(read_now.batches, [&](BatchView batch) {

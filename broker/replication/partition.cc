@@ -239,9 +239,12 @@ Task<ReadResult> Partition::read(ReadRequest request) {
 }
 
 Task<void> Partition::read_local(ReadRequest request, Offset limit, ReadResult& result) {
-  auto read = log_->try_read(request.offset, limit, request.size_max, request.at_least_one);
+  std::optional<log::LogRead> read;
+  if (!request.to_send) read = log_->try_read(request.offset, limit, request.size_max, request.at_least_one);
   if (!read) {
-    auto from_file = co_await log_->read(request.offset, limit, request.size_max, request.at_least_one);
+    auto reading = request.to_send ? log_->read_to_send(request.offset, limit, request.size_max, request.at_least_one)
+                                   : log_->read(request.offset, limit, request.size_max, request.at_least_one);
+    auto from_file = co_await std::move(reading);
     if (!from_file) {
       result.error = from_file.error();
       co_return;
@@ -263,8 +266,7 @@ Task<void> Partition::read_local(ReadRequest request, Offset limit, ReadResult& 
     result.shard = log_->chain().id_of(*shard);
     log_->note_read(result.shard, result.size, context_.env.clock.wall());
   }
-  auto first = log::BatchView::parse(result.batches.front().view());
-  if (first) result.first_timestamp = first->base_timestamp();
+  result.first_timestamp = read->first_timestamp;
 }
 
 void Partition::read_archived(const ReadRequest& request, Offset limit, ReadResult& result) {

@@ -56,6 +56,7 @@ struct ReadRequest {
   Offset offset;
   Bytes size_max = 0;
   bool at_least_one = false;  // one batch even if larger
+  bool to_send = false;       // the batches may lie in a file (see Buffer)
   bool read_committed = false;
   Epoch leader_epoch = kNoEpoch;  // as the client believes it; kNoEpoch: does not say
   prefetch::ReaderId reader{0};

@@ -43,6 +43,19 @@ TYPED_TEST(FilesContract, WritesManySlicesAndReadsThemAnywhere) {
   EXPECT_EQ(this->read(*file, 1_MiB, 5), "");
 }
 
+TYPED_TEST(FilesContract, WhatIsResidentIsSentAsItIsRead) {
+  auto file = this->open("f", OpenMode::create);
+  ASSERT_TRUE(this->world.run(file->write_and_sync(0, slices({"abc", "def"}))));
+  std::optional<Buffer> bytes;
+  for (int i = 0; i < 100 && !bytes; ++i) bytes = file->resident(1, 4);
+  ASSERT_TRUE(bytes) << "just written, so it is in memory";
+  ASSERT_NE(bytes->file(), nullptr);
+  EXPECT_EQ(bytes->size(), 4U);
+  EXPECT_EQ(bytes->loaded().text(), "bcde");
+  EXPECT_EQ(bytes->slice(2).slice(1, 1).loaded().text(), "e");
+  EXPECT_FALSE(file->resident(3, 100'000)) << "the file ends before";
+}
+
 TYPED_TEST(FilesContract, AHoleReadsAsZeros) {
   auto file = this->open("f", OpenMode::create);
   ASSERT_TRUE(this->world.run(file->write_at(3, slices({"x"}))));

@@ -1,6 +1,9 @@
 // What every implementation of Network promises.
+#include "broker/base/check.h"
 #include "broker/env/task_group.h"
 #include "tests/support/worlds.h"
+
+#include <atomic>
 
 #include <gtest/gtest.h>
 
@@ -83,6 +86,145 @@ Task<void> send_much(Env& env) {
   EXPECT_EQ(*co_await read_all(env, *pair.client), "answer");
 }
 TYPED_TEST(NetworkContract, ManySlicesArriveInOrderAndThenTheEnd) { this->world.run(send_much(this->world.env())); }
+
+// The answer to a fetch: a few bytes from memory, many from a file, and so on.
+Task<void> send_files(Env& env, std::string path) {
+  auto pair = co_await connect_pair(env);
+  std::string content;
+  for (int i = 0; i < 200'000; ++i) content += std::to_string(i);
+  auto file = *co_await env.files.open(path, OpenMode::create);
+  Slices whole{Buffer::copy_of(content)};
+  EXPECT_TRUE(co_await file->write_and_sync(0, std::move(whole)));
+  Slices slices;
+  std::string sent;
+  for (std::size_t i = 0; i < 30; ++i) {
+    auto head = "head " + std::to_string(i);
+    auto at = i * 1000 + i;
+    auto size = i % 7 == 0 ? 0 : content.size() / (i + 1) - at;
+    auto bytes = file->resident(static_cast<std::int64_t>(at), static_cast<Bytes>(size));
+    // Not always in memory in the simulated world; then it is read.
+    if (!bytes) bytes = *co_await file->read_at(static_cast<std::int64_t>(at), static_cast<Bytes>(size));
+    EXPECT_EQ(bytes->size(), size);
+    auto part = bytes->slice(size / 3);
+    sent += head + content.substr(at + size / 3, size - size / 3);
+    slices.push_back(Buffer::take(std::move(head)));
+    slices.push_back(std::move(part));
+  }
+  file.reset();
+  std::optional<Result<void>> written;
+  TaskGroup group(env.cores);
+  auto write = pair.client->write(std::move(slices), test::soon(env));
+  group.spawn(keep(std::move(write), written));
+  std::string got;
+  while (got.size() < sent.size()) got += *co_await read_once(*pair.server, test::soon(env));
+  co_await group.join();
+  EXPECT_TRUE(*written);
+  EXPECT_TRUE(got == sent);
+}
+TYPED_TEST(NetworkContract, WhatLiesInFilesArrivesWithTheRest) {
+  auto directory = this->world.directory();
+  ASSERT_TRUE(this->world.run(this->world.env().files.create_directories(directory)));
+  this->world.run(send_files(this->world.env(), directory + "/sent"));
+}
+
+// A client that takes its answer slowly, while its file is removed.
+Task<void> send_removed(Env& env, std::string path) {
+  auto pair = co_await connect_pair(env);
+  auto file = *co_await env.files.open(path, OpenMode::create);
+  std::string content;
+  while (content.size() < 20'000'000) content += std::to_string(content.size());
+  Slices whole{Buffer::copy_of(content)};
+  EXPECT_TRUE(co_await file->write_and_sync(0, std::move(whole)));
+  std::optional<Buffer> bytes;
+  for (int i = 0; i < 100 && !bytes; ++i) bytes = file->resident(0, static_cast<Bytes>(content.size()));
+  CHECK(bytes.has_value());
+  Slices slices{*std::move(bytes)};
+  bytes.reset();
+  file.reset();
+  std::optional<Result<void>> written;
+  TaskGroup group(env.cores);
+  auto write = pair.client->write(std::move(slices), test::soon(env));
+  group.spawn(keep(std::move(write), written));
+  auto begin = *co_await read_once(*pair.server, test::soon(env));
+  EXPECT_FALSE(written) << "more than a socket takes at once";
+  EXPECT_TRUE(co_await env.files.remove(path));
+  std::string got = std::move(begin);
+  MutableBuffer room(1 << 20);
+  while (got.size() < content.size()) {
+    auto size = co_await pair.server->read(room.view(), test::soon(env));
+    CHECK(size.has_value() && *size > 0);
+    got += as_text(room.view().first(*size));
+  }
+  co_await group.join();
+  EXPECT_TRUE(*written);
+  EXPECT_TRUE(got == content);
+}
+TYPED_TEST(NetworkContract, AFileRemovedWhileItIsSentArrivesWhole) {
+  auto directory = this->world.directory();
+  ASSERT_TRUE(this->world.run(this->world.env().files.create_directories(directory)));
+  this->world.run(send_removed(this->world.env(), directory + "/removed"));
+}
+
+// Nobody may shorten a file that is being sent; if something does, what follows must not be taken for its bytes.
+Task<void> send_shortened(Env& env, std::string path) {
+  auto pair = co_await connect_pair(env);
+  auto file = *co_await env.files.open(path, OpenMode::create);
+  Slices whole{Buffer::copy_of(std::string(10'000, 'x'))};
+  EXPECT_TRUE(co_await file->write_and_sync(0, std::move(whole)));
+  std::optional<Buffer> bytes;
+  for (int i = 0; i < 100 && !bytes; ++i) bytes = file->resident(0, 10'000);
+  CHECK(bytes.has_value());
+  EXPECT_TRUE(co_await file->truncate(4'000));
+  Slices slices{Buffer::copy_of("head"), *std::move(bytes), Buffer::copy_of("tail")};
+  auto written = co_await pair.client->write(std::move(slices), test::soon(env));
+  EXPECT_EQ(code_of(written), ErrorCode::kCorruptFile);
+  pair.client->close();
+  auto got = co_await read_all(env, *pair.server);
+  if (got) {
+    EXPECT_EQ(got->find("tail"), std::string::npos);
+    EXPECT_LE(got->size(), 4'004U);
+  }
+}
+TYPED_TEST(NetworkContract, AFileThatBecameShorterEndsTheWrite) {
+  auto directory = this->world.directory();
+  ASSERT_TRUE(this->world.run(this->world.env().files.create_directories(directory)));
+  this->world.run(send_shortened(this->world.env(), directory + "/short"));
+}
+
+// Bytes that have left the system's memory since somebody asked.
+class EvictedFile final : public StoredFile {
+ public:
+  explicit EvictedFile(std::string content) : content_(std::move(content)) {}
+  int descriptor() const override { return -1; }
+  bool is_resident(std::int64_t, Bytes) const override { return false; }
+  std::size_t read(std::int64_t offset, MutableByteView into) const override {
+    ++reads;
+    auto rest = std::string_view(content_).substr(std::min(static_cast<std::size_t>(offset), content_.size()));
+    return rest.copy(reinterpret_cast<char*>(into.data()), into.size());  // NOLINT: bytes and chars may alias
+  }
+  mutable std::atomic<int> reads = 0;
+
+ private:
+  std::string content_;
+};
+
+Task<void> send_evicted(Env& env) {
+  auto pair = co_await connect_pair(env);
+  auto file = std::make_shared<const EvictedFile>("0123456789");
+  Slices slices{Buffer::copy_of("a"), Buffer::stored(file, 2, 3), Buffer::copy_of("b"), Buffer::stored(file, 9, 1)};
+  EXPECT_TRUE(co_await pair.client->write(std::move(slices), test::soon(env)));
+  EXPECT_EQ(file->reads, 2);
+  Slices beyond{Buffer::copy_of("c"), Buffer::stored(file, 8, 3)};
+  EXPECT_EQ(code_of(co_await pair.client->write(std::move(beyond), test::soon(env))), ErrorCode::kCorruptFile);
+  std::string got;
+  while (got.size() < 6) {
+    auto more = co_await read_once(*pair.server, test::soon(env));
+    CHECK(more.has_value());
+    got += *more;
+  }
+  EXPECT_EQ(got.substr(0, 6), "a234b9");
+}
+TYPED_TEST(NetworkContract, WhatHasLeftMemoryIsReadAndSent) { this->world.run(send_evicted(this->world.env())); }
 
 Task<void> read_late(Env& env) {
   auto pair = co_await connect_pair(env);

@@ -101,6 +101,75 @@ TEST_F(LocalLogTest, ASlowWriterOverwritesAFileThatWasPrepared) {
   stop();
 }
 
+TEST_F(LocalLogTest, WhatIsSentFromTheFileIsWhatIsRead) {
+  tail_max = 128_KiB;
+  start();
+  for (int i = 0; i < 60; ++i) append(batch_of("v" + std::to_string(i) + std::string(9000, '.'), 3));
+  int from_file = 0;
+  for (auto from = Offset(1); from < log().end();) {
+    auto sent = run_here(log().read_to_send(from, log().end(), 100_KiB, true));
+    ASSERT_TRUE(sent.has_value()) << sent.error().text();
+    ASSERT_FALSE(sent->empty());
+    from_file += sent->batches.front().file() != nullptr;
+    for (auto& slice : sent->batches) slice = slice.loaded();
+    auto size = total_size(sent->batches);
+    EXPECT_LE(size, 100_KiB);
+    auto read = run_here(log().read(from, sent->end, size, true));
+    ASSERT_TRUE(read.has_value()) << read.error().text();
+    EXPECT_EQ(flatten(sent->batches), flatten(read->batches));
+    EXPECT_EQ(sent->start, read->start);
+    EXPECT_EQ(sent->first_timestamp, read->first_timestamp);
+    from = sent->end;
+  }
+  EXPECT_GE(from_file, 2);
+  stop();
+}
+
+TEST_F(LocalLogTest, WhatIsSentIsBoundedAsWhatIsRead) {
+  tail_max = 4_KiB;
+  start();
+  for (int i = 0; i < 60; ++i) append(batch_of(std::string(900, '.'), 3));
+  for (auto size_max : {Bytes{1}, 10_KiB, 40_KiB, 100_KiB}) {
+    for (auto limit : {Offset(30), Offset(111), log().end()}) {
+      for (auto from = Offset(0); from < limit;) {
+        auto sent = run_here(log().read_to_send(from, limit, size_max, true));
+        ASSERT_TRUE(sent.has_value()) << sent.error().text();
+        ASSERT_FALSE(sent->empty());
+        EXPECT_TRUE(total_size(sent->batches) <= size_max || sent->end - sent->start == 3) << "or one batch";
+        EXPECT_LE(sent->end, limit);
+        from = sent->end;
+      }
+    }
+  }
+  auto nothing = run_here(log().read_to_send(Offset(0), log().end(), 1, false));
+  ASSERT_TRUE(nothing.has_value());
+  EXPECT_TRUE(nothing->empty());
+  stop();
+}
+
+TEST_F(LocalLogTest, WhatIsBeingSentOutlivesItsSegment) {
+  tail_max = 128_KiB;
+  start();
+  for (int i = 0; i < 20; ++i) append(batch_of(std::string(20'000, static_cast<char>('a' + i))));
+  LogRead held;
+  for (int i = 0; i < 100 && (held.empty() || held.batches.front().file() == nullptr); ++i) {
+    auto sent = run_here(log().read_to_send(Offset(0), log().end(), 1_MiB, true));
+    ASSERT_TRUE(sent.has_value()) << sent.error().text();
+    held = *std::move(sent);
+  }
+  ASSERT_NE(held.batches.front().file(), nullptr);
+  auto before = held.batches.front().loaded();
+  log().cut(machine->env().clock.wall());
+  append(batch_of("next"));
+  ASSERT_TRUE(run_here(log().seal_up_to(log().end())).has_value());
+  ASSERT_TRUE(run_here(log().set_log_start(Offset(20))).has_value());
+  auto left = run_here(machine->env().files.list(partition_directory("data/log", log().partition())));
+  ASSERT_TRUE(left.has_value());
+  EXPECT_LE(left->size(), 1U) << "the segment is gone";
+  EXPECT_EQ(held.batches.front().loaded(), before);
+  stop();
+}
+
 TEST_F(LocalLogTest, ShardsAreCutBySizeAndSealedBelowTheHighWatermark) {
   start({{0, small_shards()}});
   for (int i = 0; i < 5; ++i) append(batch_of(std::string(400, 'x')));

@@ -14,12 +14,11 @@ namespace {
 
 class DiskFile final : public File {
  public:
+  // The last close of a removed file frees its blocks, which takes time: the pool does it.
   DiskFile(BlockingPool& pool, PosixFile file)
-      : pool_(pool), file_(std::make_shared<const PosixFile>(std::move(file))) {}
-  ~DiskFile() override {
-    // The last close of a removed file frees its blocks, which takes time.
-    pool_.post([file = std::move(file_)] {});
-  }
+      : pool_(pool), file_(new const PosixFile(std::move(file)), [&pool](const PosixFile* last) {
+          pool.post([last] { delete last; });
+        }) {}
 
   Task<Result<Buffer>> read_at(std::int64_t offset, Bytes size) override {
     CHECK(offset >= 0 && size >= 0);
@@ -31,6 +30,19 @@ class DiskFile final : public File {
   }
   Task<Result<void>> sync() override {
     return pool_.run([file = file_] { return file->sync(); });
+  }
+  Task<Result<void>> write_and_sync(std::int64_t offset, Slices slices) override {
+    CHECK(offset >= 0);
+    auto both = [file = file_, offset, slices = std::move(slices)] {
+      auto written = file->write_at(offset, slices);
+      return written ? file->sync() : written;
+    };
+    return pool_.run(std::move(both));
+  }
+  std::optional<Buffer> resident(std::int64_t offset, Bytes size) override {
+    CHECK(offset >= 0 && size >= 0);
+    if (!file_->is_resident(offset, size)) return std::nullopt;
+    return Buffer::stored(file_, offset, static_cast<std::size_t>(size));
   }
   Task<Result<void>> truncate(Bytes size) override {
     CHECK(size >= 0);

@@ -5,10 +5,14 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -63,6 +67,41 @@ class GatherList {
   static_assert(std::tuple_size_v<decltype(vectors_)> <= IOV_MAX);
 };
 
+std::int64_t page_size() {
+  static const std::int64_t size = ::sysconf(_SC_PAGESIZE);
+  return size;
+}
+
+// That bytes `[offset, offset + size)` lie in.
+std::int64_t pages_of(std::int64_t offset, Bytes size) {
+  return size == 0 ? 0 : (offset + size - 1) / page_size() - offset / page_size() + 1;
+}
+
+// How many of these pages are in the page cache, where the kernel can say so at once (cachestat, Linux 6.5; newer than
+// the C library's headers).
+std::optional<std::int64_t> resident_pages(int descriptor, std::int64_t offset, Bytes size) {
+  constexpr long kCachestat = 451;
+  struct Range {
+    std::uint64_t offset, length;
+  } range{static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(size)};
+  struct Counts {
+    std::uint64_t cached, dirty, written_back, evicted, recently_evicted;
+  } counts{};
+  if (::syscall(kCachestat, descriptor, &range, &counts, 0U) != 0) return std::nullopt;
+  return static_cast<std::int64_t>(counts.cached);
+}
+
+// The same on older kernels. Mapping makes no page present; mincore looks at the page cache.
+bool is_mapped_resident(int descriptor, std::int64_t from, std::int64_t pages) {
+  auto length = static_cast<std::size_t>(pages * page_size());
+  auto* mapped = ::mmap(nullptr, length, PROT_READ, MAP_SHARED, descriptor, from);
+  if (mapped == MAP_FAILED) return false;
+  std::vector<unsigned char> resident(static_cast<std::size_t>(pages));
+  bool known = ::mincore(mapped, length, resident.data()) == 0;
+  ::munmap(mapped, length);
+  return known && std::ranges::all_of(resident, [](unsigned char page) { return (page & 1) != 0; });
+}
+
 }  // namespace
 
 Error posix_error(const char* doing, const std::string& path, int number) {
@@ -89,16 +128,30 @@ Result<Buffer> PosixFile::read_at(std::int64_t offset, Bytes size) const {
   // Whoever asks for "all" of a file must not make us allocate what it does not have.
   if (size > 1_MiB) size = std::min(size, std::max<Bytes>(0, TRY(this->size()) - offset));
   MutableBuffer buffer(static_cast<std::size_t>(size));
+  errno = 0;
+  auto done = read(offset, buffer.view());
+  if (errno != 0) return fail(posix_error("reading", path_, errno));
+  return std::move(buffer).freeze(done);
+}
+
+// With errno set when a call fails.
+std::size_t PosixFile::read(std::int64_t offset, MutableByteView into) const {
   std::size_t done = 0;
-  while (done < buffer.size()) {
-    auto wanted = std::min(buffer.size() - done, static_cast<std::size_t>(kCallSizeMax));
+  while (done < into.size()) {
+    auto wanted = std::min(into.size() - done, static_cast<std::size_t>(kCallSizeMax));
     auto count = retried(
-        [&] { return ::pread(descriptor_, buffer.data() + done, wanted, offset + static_cast<std::int64_t>(done)); });
-    if (count < 0) return fail(posix_error("reading", path_, errno));
-    if (count == 0) break;
+        [&] { return ::pread(descriptor_, into.data() + done, wanted, offset + static_cast<std::int64_t>(done)); });
+    if (count <= 0) break;
     done += static_cast<std::size_t>(count);
   }
-  return std::move(buffer).freeze(done);
+  return done;
+}
+
+bool PosixFile::is_resident(std::int64_t offset, Bytes size) const {
+  auto pages = pages_of(offset, size);
+  auto counted = resident_pages(descriptor_, offset, size);
+  if (counted) return *counted >= pages;
+  return is_mapped_resident(descriptor_, offset / page_size() * page_size(), pages);
 }
 
 Result<void> PosixFile::write_at(std::int64_t offset, const Slices& slices) const {

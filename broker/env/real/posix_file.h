@@ -12,15 +12,18 @@ namespace forelog::env {
 Error posix_error(const char* doing, const std::string& path, int number);
 
 // An open file descriptor, closed with its owner.
-class PosixFile {
+class PosixFile final : public StoredFile {
  public:
   PosixFile(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
-  ~PosixFile();
+  ~PosixFile() override;
   PosixFile(PosixFile&& other) noexcept;
   PosixFile& operator=(PosixFile&&) = delete;
 
   static Result<PosixFile> open(const std::string& path, int flags);
 
+  int descriptor() const override { return descriptor_; }
+  std::size_t read(std::int64_t offset, MutableByteView into) const override;
+  bool is_resident(std::int64_t offset, Bytes size) const override;
   // Up to the end of the file.
   Result<Buffer> read_at(std::int64_t offset, Bytes size) const;
   Result<void> write_at(std::int64_t offset, const Slices& slices) const;

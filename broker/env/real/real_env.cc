@@ -52,7 +52,7 @@ struct RealEnv::Parts {
   SystemRandom random;
   DiskFiles files{disk};
   std::optional<DiskFiles> cache_files;
-  TcpNetwork network{reactors};
+  TcpNetwork network{reactors, disk};
   DirectoryLock cache_lock;
   std::unique_ptr<LevelDbStore> local;
   std::unique_ptr<EmbeddedMetadataStore> metadata;

@@ -1,15 +1,21 @@
 #include "broker/env/real/tcp_connection.h"
 
 #include <array>
+#include <cerrno>
+#include <optional>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
 
 namespace forelog::env {
 namespace {
 
 using boost::system::error_code;
+
+const error_code kCutOff = boost::asio::error::eof;  // a file has less than what is to be sent of it
 
 // Ends an operation of one direction when its deadline passes.
 //
@@ -60,16 +66,29 @@ class DeadlineWatch final : public Waiter, public std::enable_shared_from_this<D
   bool expired_ = false;
 };
 
-// What is still to be written, as many slices at a time as one call takes.
+// What is still to be written, as many slices at a time as one call takes. Slices in memory are gathered; one that lies
+// in a file is sent by itself.
 class GatherBuffers {
  public:
-  explicit GatherBuffers(const Slices& slices) : slices_(slices) { fill(); }
+  explicit GatherBuffers(Slices slices) : slices_(std::move(slices)) { fill(); }
 
   using value_type = boost::asio::const_buffer;
   using const_iterator = const value_type*;
   const_iterator begin() const { return buffers_.data(); }
   const_iterator end() const { return buffers_.data() + used_; }
-  bool empty() const { return used_ == 0; }
+  bool done() const { return index_ == slices_.size(); }
+  bool is_last() const { return gathered_to_ == slices_.size(); }  // what is gathered ends the write
+  // What is next, if it lies in a file.
+  std::optional<Buffer> in_file() const {
+    if (done() || slices_[index_].file() == nullptr) return std::nullopt;
+    return slices_[index_].slice(within_);
+  }
+  // The same bytes, in memory.
+  void replace(Buffer loaded) {
+    slices_[index_] = std::move(loaded);
+    within_ = 0;
+    fill();
+  }
 
   void advance(std::size_t written) {
     while (written > 0) {
@@ -84,16 +103,20 @@ class GatherBuffers {
  private:
   void fill() {
     used_ = 0;
+    while (index_ < slices_.size() && slices_[index_].size() == within_) ++index_, within_ = 0;
     auto within = within_;
-    for (auto i = index_; i < slices_.size() && used_ < buffers_.size(); ++i) {
+    auto i = index_;
+    for (; i < slices_.size() && used_ < buffers_.size() && slices_[i].file() == nullptr; ++i) {
       if (slices_[i].size() > within) buffers_[used_++] = {slices_[i].data() + within, slices_[i].size() - within};
       within = 0;
     }
+    gathered_to_ = i;
   }
 
-  const Slices& slices_;
+  Slices slices_;
   std::size_t index_ = 0;
   std::size_t within_ = 0;
+  std::size_t gathered_to_ = 0;
   std::array<value_type, 64> buffers_;  // Asio passes no more to the kernel
   std::size_t used_ = 0;
 };
@@ -115,8 +138,9 @@ using UnsentBytes = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP
 }  // namespace
 
 struct TcpConnection::State {
-  State(TcpSocket connected, Clock& clock)
+  State(TcpSocket connected, Clock& clock, BlockingPool& pool)
       : socket(std::move(connected)),
+        disk(pool),
         reading(std::make_shared<DeadlineWatch>(clock)),
         writing(std::make_shared<DeadlineWatch>(clock)) {
     error_code ignored;
@@ -129,10 +153,34 @@ struct TcpConnection::State {
   Error error_of(const char* doing, error_code error, const DeadlineWatch& watch) const {
     auto context = std::string(doing) + " " + peer.text();
     if (watch.expired() && error == boost::asio::error::operation_aborted) return {ErrorCode::kTimeout, context};
+    if (error == kCutOff) return {ErrorCode::kCorruptFile, context + ": the file has become shorter, or unreadable"};
     return {ErrorCode::kConnectionClosed, context + ": " + error.message()};
   }
 
+  // One call's worth, without waiting. Neither sent nor an error: it must be loaded from its file first.
+  std::size_t write_once(const GatherBuffers& left, error_code& error) {
+    auto bytes = left.in_file();
+    // More follows at once: the kernel need not send a packet of its own for a header.
+    if (!bytes) return socket.send(GatherView{&left}, left.is_last() ? 0 : MSG_MORE, error);
+    const auto& file = *bytes->file();
+    error = {};
+    if (!file.is_resident(bytes->file_offset(), static_cast<Bytes>(bytes->size()))) return 0;
+    off_t offset = bytes->file_offset();
+    auto count = ::sendfile(socket.native_handle(), file.descriptor(), &offset, bytes->size());
+    if (count > 0) return static_cast<std::size_t>(count);
+    // The file is shorter than what was promised: nothing that follows would be understood.
+    error = count == 0 || errno == EIO ? kCutOff : error_code(errno, boost::system::system_category());
+    return 0;
+  }
+
+  // As much as goes without waiting.
+  void write_some(GatherBuffers& left, error_code& error) {
+    error = {};
+    for (std::size_t sent = 1; sent > 0 && !error && !left.done(); left.advance(sent)) sent = write_once(left, error);
+  }
+
   TcpSocket socket;
+  BlockingPool& disk;
   std::shared_ptr<DeadlineWatch> reading, writing;
   Endpoint peer;
 };
@@ -141,8 +189,8 @@ Endpoint endpoint_of(const boost::asio::ip::tcp::endpoint& endpoint) {
   return {endpoint.address().to_string(), endpoint.port()};
 }
 
-TcpConnection::TcpConnection(TcpSocket socket, Clock& clock)
-    : state_(std::make_shared<State>(std::move(socket), clock)) {}
+TcpConnection::TcpConnection(TcpSocket socket, Clock& clock, BlockingPool& disk)
+    : state_(std::make_shared<State>(std::move(socket), clock, disk)) {}
 
 TcpConnection::~TcpConnection() { close(); }
 
@@ -181,19 +229,27 @@ Task<Result<std::size_t>> TcpConnection::read_some(std::shared_ptr<State> state,
 Task<Result<void>> TcpConnection::write_all(std::shared_ptr<State> state, Slices slices, Deadline deadline) {
   auto& watch = *state->writing;
   CHECK(!watch.active(), "one write at a time");
-  GatherBuffers left(slices);
+  GatherBuffers left(std::move(slices));
   error_code error;
-  left.advance(left.empty() ? 0 : state->socket.write_some(GatherView{&left}, error));
-  if (error == boost::asio::error::would_block) error.clear();
-  if (left.empty() && !error) co_return Result<void>{};
+  state->write_some(left, error);
+  if (left.done()) co_return Result<void>{};
   watch.begin(deadline);
-  while (!error && !left.empty()) {
-    auto token = boost::asio::bind_cancellation_slot(watch.slot(), boost::asio::as_tuple(boost::asio::use_awaitable));
-    auto [failed, size] = co_await state->socket.async_write_some(GatherView{&left}, token);
-    error = failed;
-    left.advance(size);
-    // The deadline may pass between two calls that both succeed.
+  while (!left.done()) {
+    if (!error) {
+      auto bytes = left.in_file();
+      CHECK(bytes, "what lies in memory is sent, or fails");
+      auto loaded = co_await state->disk.run([bytes = *bytes] { return bytes.loaded(); });
+      if (loaded.size() < bytes->size()) error = kCutOff;
+      if (!error) left.replace(std::move(loaded));
+    } else if (error == boost::asio::error::would_block || error == boost::asio::error::interrupted) {
+      auto token = boost::asio::bind_cancellation_slot(watch.slot(), boost::asio::as_tuple(boost::asio::use_awaitable));
+      auto [failed] = co_await state->socket.async_wait(TcpSocket::wait_write, token);
+      error = failed;
+    }
+    // The deadline may pass between two steps that both succeed.
     if (!error && watch.expired()) error = boost::asio::error::operation_aborted;
+    if (error) break;
+    state->write_some(left, error);
   }
   watch.end();
   if (error) co_return fail(state->error_of("writing to", error, watch));

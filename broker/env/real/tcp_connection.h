@@ -1,11 +1,14 @@
 // tcp_connection.h: one TCP connection.
 //
 // The hot path of the broker: a write that the kernel takes at once does not suspend, slices go out without being
-// copied, and a deadline costs nothing while operations end in time: one timer a direction stays set across them.
+// copied, bytes that lie in a file go out of the page cache (sendfile), and a deadline costs nothing while operations
+// end in time: one timer a direction stays set across them. Sending never waits for the disk: what has left the page
+// cache, because the other side is slow, is read by the pool.
 #pragma once
 
 #include "broker/env/clock.h"
 #include "broker/env/network.h"
+#include "broker/env/real/blocking_pool.h"
 
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -21,7 +24,7 @@ Endpoint endpoint_of(const boost::asio::ip::tcp::endpoint& endpoint);
 class TcpConnection final : public Connection {
  public:
   // Takes a connected socket. May be made on another core than the one it will live on.
-  TcpConnection(TcpSocket socket, Clock& clock);
+  TcpConnection(TcpSocket socket, Clock& clock, BlockingPool& disk);
   ~TcpConnection() override;
 
   Task<Result<std::size_t>> read(MutableByteView into, Deadline deadline) override;

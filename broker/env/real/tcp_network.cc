@@ -24,7 +24,8 @@ constexpr Duration kAcceptRetry = 100ms;
 
 class TcpListener final : public Listener {
  public:
-  TcpListener(Reactors& reactors, Acceptor acceptor) : state_(std::make_shared<State>(reactors, std::move(acceptor))) {}
+  TcpListener(Reactors& reactors, BlockingPool& disk, Acceptor acceptor)
+      : state_(std::make_shared<State>(reactors, disk, std::move(acceptor))) {}
   ~TcpListener() override { close(); }
 
   Task<Result<ConnectionPtr>> accept(CoreId owner) override { return accept_next(state_, owner); }
@@ -36,11 +37,13 @@ class TcpListener final : public Listener {
 
  private:
   struct State {
-    State(Reactors& on, Acceptor listening) : reactors(on), acceptor(std::move(listening)) {
+    State(Reactors& on, BlockingPool& pool, Acceptor listening)
+        : reactors(on), disk(pool), acceptor(std::move(listening)) {
       error_code ignored;
       local = endpoint_of(acceptor.local_endpoint(ignored));
     }
     Reactors& reactors;
+    BlockingPool& disk;
     Acceptor acceptor;
     Endpoint local;
   };
@@ -49,7 +52,7 @@ class TcpListener final : public Listener {
     while (state->acceptor.is_open()) {
       TcpSocket socket(state->reactors.io(owner).get_executor());
       auto [error] = co_await state->acceptor.async_accept(socket, kAwait);
-      if (!error) co_return std::make_shared<TcpConnection>(std::move(socket), state->reactors.clock());
+      if (!error) co_return std::make_shared<TcpConnection>(std::move(socket), state->reactors.clock(), state->disk);
       if (error == boost::asio::error::operation_aborted) break;
       // Out of descriptors or memory, or a client that left: listening goes on, without spinning.
       log_line(warn, "accept_failed", {{"listener", state->local}, {"error", error.message()}});
@@ -144,7 +147,7 @@ Task<Result<ConnectionPtr>> TcpNetwork::connect(Endpoint to, Deadline deadline) 
   for (const auto& endpoint : endpoints) {
     TcpSocket socket(reactors_.here().get_executor());
     error = co_await connect_to(reactors_, socket, endpoint, deadline);
-    if (!error) co_return std::make_shared<TcpConnection>(std::move(socket), reactors_.clock());
+    if (!error) co_return std::make_shared<TcpConnection>(std::move(socket), reactors_.clock(), disk_);
     if (error == boost::asio::error::timed_out && deadline <= reactors_.clock().now())
       co_return fail(ErrorCode::kTimeout, "connecting to " + to.text());
   }
@@ -154,7 +157,7 @@ Task<Result<ConnectionPtr>> TcpNetwork::connect(Endpoint to, Deadline deadline) 
 Task<Result<ListenerPtr>> TcpNetwork::listen(Endpoint at) {
   auto endpoints = CO_TRY(co_await resolve(reactors_, at, kForever));
   auto acceptor = CO_TRY(open_acceptor(reactors_.here(), endpoints.front(), at.text()));
-  co_return std::make_shared<TcpListener>(reactors_, std::move(acceptor));
+  co_return std::make_shared<TcpListener>(reactors_, disk_, std::move(acceptor));
 }
 
 }  // namespace forelog::env

@@ -2,13 +2,15 @@
 #pragma once
 
 #include "broker/env/network.h"
+#include "broker/env/real/blocking_pool.h"
 #include "broker/env/real/reactors.h"
 
 namespace forelog::env {
 
 class TcpNetwork final : public Network {
  public:
-  explicit TcpNetwork(Reactors& reactors) : reactors_(reactors) {}
+  // What is to be sent from a file and is not in the page cache any more is read by `disk`.
+  TcpNetwork(Reactors& reactors, BlockingPool& disk) : reactors_(reactors), disk_(disk) {}
 
   // Tries the addresses of the host in turn. Unavailable when none answers or the name is unknown.
   Task<Result<ConnectionPtr>> connect(Endpoint to, Deadline deadline) override;
@@ -17,6 +19,7 @@ class TcpNetwork final : public Network {
 
  private:
   Reactors& reactors_;
+  BlockingPool& disk_;
 };
 
 }  // namespace forelog::env

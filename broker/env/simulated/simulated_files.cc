@@ -2,9 +2,28 @@
 
 #include "broker/base/check.h"
 
+#include <algorithm>
+
 namespace forelog::env {
 
 class SimulatedFiles::OpenFile final : public File {
+  // What a buffer in a file holds: the file as it is when it is sent.
+  class Content final : public StoredFile {
+   public:
+    Content(const SimulatedDisk& disk, SimulatedDisk::NodePtr node) : disk_(disk), node_(std::move(node)) {}
+    int descriptor() const override { return -1; }
+    bool is_resident(std::int64_t offset, Bytes size) const override { return offset + size <= disk_.size(*node_); }
+    std::size_t read(std::int64_t offset, MutableByteView into) const override {
+      auto bytes = disk_.read(*node_, offset, static_cast<Bytes>(into.size()));
+      std::ranges::copy(bytes.view(), into.begin());
+      return bytes.size();
+    }
+
+   private:
+    const SimulatedDisk& disk_;
+    SimulatedDisk::NodePtr node_;
+  };
+
  public:
   OpenFile(SimulatedFiles& files, Path path, SimulatedDisk::NodePtr node, OpenMode mode)
       : files_(files), path_(std::move(path)), node_(std::move(node)), mode_(mode) {}
@@ -37,6 +56,13 @@ class SimulatedFiles::OpenFile final : public File {
     }
     files_.disk_.sync(node_, covered);
     co_return Result<void>{};
+  }
+
+  std::optional<Buffer> resident(std::int64_t offset, Bytes size) override {
+    CHECK(offset >= 0 && size >= 0);
+    if (!content_) content_ = std::make_shared<const Content>(files_.disk_, node_);
+    if (!content_->is_resident(offset, size) || files_.scheduler_.random().chance(0.3)) return std::nullopt;
+    return Buffer::stored(content_, offset, static_cast<std::size_t>(size));
   }
 
   Task<Result<void>> truncate(Bytes size) override {
@@ -73,6 +99,7 @@ class SimulatedFiles::OpenFile final : public File {
   Path path_;
   SimulatedDisk::NodePtr node_;
   OpenMode mode_;
+  std::shared_ptr<const Content> content_;
 };
 
 Task<Result<void>> SimulatedFiles::operate(Path path) {

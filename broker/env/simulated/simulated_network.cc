@@ -41,7 +41,17 @@ class SimulatedWire::Link : public std::enable_shared_from_this<Link> {
     auto left = breaks ? static_cast<Bytes>(random.below(static_cast<std::uint64_t>(total_size(slices)) + 1))
                        : total_size(slices);
     CO_TRY(check(side));
-    for (const auto& slice : slices) {
+    for (auto& slice : slices) {
+      if (slice.file() != nullptr) {
+        auto size = slice.size();
+        slice = slice.loaded();
+        if (slice.size() != size) {
+          send(side, {Parcel::Kind::reset, {}});
+          break_end(side);
+          co_return fail(ErrorCode::kCorruptFile, peer(side).text() + ": the file has become shorter");
+        }
+        CO_TRY(check(side));
+      }
       for (std::size_t at = 0; at < slice.size() && left > 0;) {
         while (end.outstanding >= kWindow) {
           if (!co_await end.changed->wait(deadline))

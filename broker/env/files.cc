@@ -1,0 +1,12 @@
+#include "broker/env/files.h"
+
+#include <utility>
+
+namespace forelog::env {
+
+Task<Result<void>> File::write_and_sync(std::int64_t offset, Slices slices) {
+  CO_TRY(co_await write_at(offset, std::move(slices)));
+  co_return co_await sync();
+}
+
+}  // namespace forelog::env
