@@ -15,6 +15,9 @@ namespace {
 constexpr CoreId kWriter{0};
 constexpr Bytes kRoundMax = 32_MiB;  // of one gather write
 constexpr Duration kRetryPause = 100ms;
+// Rounds do not begin sooner after one another. Each costs a sync and four switches between threads, whatever is in it,
+// while an append that comes alone does not wait.
+constexpr Duration kRoundInterval = 300us;
 constexpr Duration kAskAgain = 5s;     // partitions that have not checkpointed are asked again
 constexpr std::size_t kSparesMax = 2;  // files kept to be overwritten, which syncs faster than growing one
 constexpr Bytes kPrepareStep = 1_MiB;
@@ -116,6 +119,7 @@ struct Wal::Impl : std::enable_shared_from_this<Wal::Impl> {
   bool overwrites = false;  // the file had its size before
   bool preparing = false;
   Instant opened_at{};
+  Instant round_began{};
   std::int64_t next_file = 1;
   Lsn next_lsn{1};
   std::unordered_map<PartitionKey, CoreId> homes;
@@ -195,6 +199,9 @@ Task<void> Wal::Impl::run() {
       co_await work.wait(kForever);
       continue;
     }
+    auto next = round_began + kRoundInterval;
+    if (env.clock.now() < next && !stopping) co_await sleep_until(env.clock, next);
+    round_began = env.clock.now();
     auto round = take_round();
     bool done = co_await commit(round);
     if (!done) co_return;
@@ -243,8 +250,7 @@ Task<Result<void>> Wal::Impl::write(Round& round) {
   }
   auto written = total_size(slices);
   // A failed sync may have lost pages that look written: the whole round is written anew, never only synced again.
-  CO_TRY(co_await file->write_at(position, std::move(slices)));
-  CO_TRY(co_await file->sync());
+  CO_TRY(co_await file->write_and_sync(position, std::move(slices)));
 
   position += written;
   metrics.bytes.add(written);
@@ -313,8 +319,7 @@ Task<Result<void>> Wal::Impl::make_spare(std::int64_t number) {
     auto size = std::min(static_cast<Bytes>(zeros.size()), settings.file_size - at);
     Slices piece{zeros.slice(0, static_cast<std::size_t>(size))};
     // Synced piece by piece: the writer's syncs wait for no more than one of them.
-    done = co_await spare->write_at(at, std::move(piece));
-    if (done) done = co_await spare->sync();
+    done = co_await spare->write_and_sync(at, std::move(piece));
   }
   if (done) co_return done;
   spare.reset();

@@ -84,6 +84,30 @@ TEST_F(LocalLogTest, APartitionNeverWrittenToLeavesNothingOnTheDisk) {
   stop();
 }
 
+TEST_F(LocalLogTest, AppendsThatFollowFastShareRoundsOfTheWriteAheadLog) {
+  start();
+  append(batch_of("first"));
+  world->run_for(1s);
+  machine->faults().disk = {1us, 2us};
+  auto rounds = [&] {
+    MetricsSnapshot metrics;
+    storage->registry.collect(metrics);
+    return metrics.at({"forelog_wal_rounds_total", ""}).value;
+  };
+  auto before = rounds();
+  auto began = machine->env().clock.now();
+  append(batch_of("alone"));
+  EXPECT_LT(machine->env().clock.now() - began, 100us) << "nothing is waited for";
+  for (int i = 0; i < 99; ++i) {
+    ASSERT_TRUE(append_only(batch_of("more")).has_value());
+    world->run_for(20us);
+  }
+  world->run_for(1ms);
+  EXPECT_EQ(log().durable_end(), log().end());
+  EXPECT_LE(rounds() - before, 10) << "in two milliseconds";
+  stop();
+}
+
 TEST_F(LocalLogTest, ASlowWriterOverwritesAFileThatWasPrepared) {
   wal_file = 64_KiB;
   start();
