@@ -38,6 +38,20 @@ def segment_bytes(partitions):
     return (64 if partitions == 1 else 16 if partitions <= 16 else 8) << 20
 
 
+def add_archive_option(parser):
+    parser.add_argument("--archive", choices=["file", "s3"], default="file", help="s3: versitygw on loopback; integration/prepare.sh s3 builds it")
+
+
+def use_archive(broker, kind):
+    """Lets `broker` archive there; what to stop afterwards, if anything."""
+    if kind == "file":
+        return None
+    server = s3_server.S3Server(os.path.join(broker.folder, "s3")).start()
+    broker.settings.update(server.settings())
+    broker.environment = s3_server.keys()
+    return server
+
+
 def archived(broker, topic):
     rows = broker.json(f"/api/shards?topic={topic}")["shards"]
     return all(r["location"] == "archive" for r in rows if r["state"] != "open")
@@ -82,7 +96,7 @@ def main():
     parser.add_argument("--delay-ms", type=int, default=50)
     parser.add_argument("--cache-megabytes", type=int, default=512)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--archive", choices=["file", "s3"], default="file", help="s3: versitygw on loopback; integration/prepare.sh s3 builds it")
+    add_archive_option(parser)
     parser.add_argument("--data", help="a folder to keep the topics in, or to find them in")
     parser.add_argument("--prepare", action="store_true", help="only write the topics")
     args = parser.parse_args()
@@ -92,10 +106,7 @@ def main():
     broker = harness.Broker(folder, **SETTINGS, **{"cache.memory": args.cache_megabytes << 20})
     server = None
     try:
-        if args.archive == "s3":
-            server = s3_server.S3Server(os.path.join(folder, "s3")).start()
-            broker.settings.update(server.settings())
-            broker.environment = s3_server.keys()
+        server = use_archive(broker, args.archive)
         prepare(broker, counts, args.megabytes)
         if args.prepare:
             return

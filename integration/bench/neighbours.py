@@ -62,12 +62,15 @@ def main():
     parser.add_argument("--delay-ms", type=int, default=50)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--durability", default="wal")
+    cold.add_archive_option(parser)
     parser.add_argument("--data", help="a folder to keep the topics in, or to find them in")
     args = parser.parse_args()
     folder = args.data or tempfile.mkdtemp(prefix="forelog-neighbours-")
     os.makedirs(folder, exist_ok=True)
     broker = harness.Broker(folder, **{**cold.SETTINGS, "durability": args.durability, "cache.memory": 128 << 20})
+    server = None
     try:
+        server = cold.use_archive(broker, args.archive)
         cold.prepare(broker, [args.partitions], args.megabytes)
         broker.start()
         client = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
@@ -97,6 +100,8 @@ def main():
               f"acknowledged p99, cold ÷ warm: {ratio('acknowledged_p99_ms', 'cold', 'warm'):.2f}")
     finally:
         broker.close()
+        if server:
+            server.stop()
         if not args.data:
             shutil.rmtree(folder, ignore_errors=True)
 

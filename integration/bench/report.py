@@ -114,8 +114,11 @@ def table(results, order):
         lines.append(f"| {title} | {kafka} | {say(peers['Forelog'])} | {reached} |")
     disks = [results[row]["disk"] for row in found]
     spans = ", ".join(f"{min(d[s] for d in disks):.0f}–{max(d[s] for d in disks):.0f} MB/s in {s}" for s in ("1 MiB", "16 KiB"))
-    repeats = sorted({results[row]["repeats"] for row in found})
-    lines += ["", f"Median of {', '.join(map(str, repeats))} (range). The disk by itself, before each row, in synced pieces: {spans}."]
+    most = max(results[row]["repeats"] for row in found)
+    fewer = "".join(f"; of {results[row]['repeats']}: {row}" for row in found if results[row]["repeats"] < most)
+    took = sum(results[row].get("took_s", 0) for row in found)
+    lines += ["", f"Median of {most} (range){fewer}. Forelog at {', '.join(sorted({results[row]['forelog'] for row in found}))}; all rows took "
+              f"{took / 60:.0f} minutes. The disk by itself, before each row, in synced pieces: {spans}."]
     return "\n".join(lines)
 
 
