@@ -54,7 +54,7 @@ TEST_F(ArchiveSourceTest, ARangePastTheShardIsNotFound) {
 
 TEST_F(ArchiveSourceTest, ABrokenAnswerIsAskedForAgainFromTheFirstMissingBlock) {
   make({{1000, 4000}});
-  run(world, machine, footers->get(partition->id(0), std::nullopt, kForever));
+  (void)run(world, machine, footers->get(partition->id(0), std::nullopt, kForever));
   machine.faults().archive_break_rate = 1;
   world.after(100ms, [&] { machine.faults().archive_break_rate = 0; });
   ASSERT_TRUE(load(0, 16));
@@ -79,7 +79,7 @@ TEST_F(ArchiveSourceTest, RottenBytesAreNeverHandedOut) {
 
 TEST_F(ArchiveSourceTest, BytesThatRotOnTheWayComeRightTheSecondTime) {
   make({{1000, 4000}});
-  run(world, machine, footers->get(partition->id(0), std::nullopt, kForever));
+  (void)run(world, machine, footers->get(partition->id(0), std::nullopt, kForever));
   machine.faults().archive_wrong_bytes_rate = 1;
   world.after(70ms, [&] { machine.faults().archive_wrong_bytes_rate = 0; });
   machine.faults().archive = {50ms, 50ms};
@@ -90,7 +90,7 @@ TEST_F(ArchiveSourceTest, BytesThatRotOnTheWayComeRightTheSecondTime) {
 
 TEST_F(ArchiveSourceTest, AnOutageEndsInItsOwnErrorBeforeTheDeadline) {
   make({{1000, 4000}});
-  run(world, machine, footers->get(partition->id(0), std::nullopt, kForever));
+  (void)run(world, machine, footers->get(partition->id(0), std::nullopt, kForever));
   machine.faults().archive_outage = true;
   auto began = world.now();
   auto failed = load(0, 4, cache::Priority::demand, 2s);

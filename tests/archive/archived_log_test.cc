@@ -140,7 +140,7 @@ TEST_F(ArchivedLogTest, OneRequestIsOneLoadHoweverOftenItIsRepeated) {
 
 TEST_F(ArchivedLogTest, TheNextShardLoadsBesideThisOne) {
   make({{100, 1000}, {100, 1000}, {100, 1000}});
-  for (std::size_t i = 0; i < 3; ++i) run(world, machine, footers->get(partition->id(i), std::nullopt, kForever));
+  for (std::size_t i = 0; i < 3; ++i) (void)run(world, machine, footers->get(partition->id(i), std::nullopt, kForever));
   (void)attempt(request(50, 120'000));
   EXPECT_TRUE(cache->in_flight({partition->id(0), 0}));
   EXPECT_TRUE(cache->in_flight({partition->id(1), 0}));
@@ -150,7 +150,7 @@ TEST_F(ArchivedLogTest, TheNextShardLoadsBesideThisOne) {
 // Two blocks of cache, and a batch that lies in both: the next shard must not take the place of either.
 TEST_F(ArchivedLogTest, TheNextShardWaitsWhereTheCacheIsTooSmallForBoth) {
   make({{8, 75'000}, {8, 75'000}}, 2);
-  for (std::size_t i = 0; i < 2; ++i) run(world, machine, footers->get(partition->id(i), std::nullopt, kForever));
+  for (std::size_t i = 0; i < 2; ++i) (void)run(world, machine, footers->get(partition->id(i), std::nullopt, kForever));
   for (auto until = world.now() + 1s; world.now() < until; world.run_for(1ms)) {
     auto across = attempt(request(6, 220'000));
     ASSERT_TRUE(across) << across.error().text();
@@ -175,7 +175,7 @@ TEST_F(ArchivedLogTest, AnOutageIsARetriableErrorInTimeAndThenHeals) {
 
 TEST_F(ArchivedLogTest, ASilentArchiveTimesOut) {
   make({{1000, 1000}});
-  run(world, machine, footers->get(partition->id(0), std::nullopt, kForever));
+  (void)run(world, machine, footers->get(partition->id(0), std::nullopt, kForever));
   machine.faults().archive_silent = true;
   auto failed = read(request(0));
   ASSERT_FALSE(failed);
