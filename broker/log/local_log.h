@@ -57,8 +57,8 @@ struct LogContext {
   TailBudget& tail_budget;
   LogMetrics& metrics;
   LocalPartitions& local;
-  env::Path directory;              // of all segments
-  Bytes checkpoint_bytes = 64_MiB;  // a partition checkpoints after this much
+  env::Path directory;               // of all segments
+  Bytes checkpoint_bytes = 64_MiB;   // a partition checkpoints after this much
   FailingWrites* failing = nullptr;  // told of partitions that cannot write
 };
 
