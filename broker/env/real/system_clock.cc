@@ -40,7 +40,8 @@ SystemClock::SystemClock(const Reactors& reactors, const std::vector<boost::asio
 
 SystemClock::~SystemClock() = default;
 
-// Woken, not dropped: a coroutine that sleeps is held by its own waiter, and goes with its core's queue once it stands there.
+// Woken, not dropped: a coroutine that sleeps is held by its own waiter, and goes with its core's queue once it stands
+// there.
 void SystemClock::forget_all() {
   for (auto& core : timers_) {
     while (auto waiter = core->heap.pop_due(Instant::max())) waiter->wake();
