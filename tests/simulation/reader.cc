@@ -301,8 +301,9 @@ Task<Result<void>> wander(Trial& trial, WireClient& client, env::SeededRandom& r
   co_return Result<void>{};
 }
 
-// The epochs that were seen end where the next one begins.
-Task<Result<void>> check_epochs(Trial& trial, WireClient& client, PartitionModel& model, Offset end) {
+// The epochs that were seen end where the next one begins; of those that have gone with their records, a log knows, as
+// Kafka's does, that they ended where it starts.
+Task<Result<void>> check_epochs(Trial& trial, WireClient& client, PartitionModel& model, Offset start, Offset end) {
   wire::OffsetForLeaderEpochRequest request;
   request.topics.push_back({model.plan().topic, {}});
   if (model.plan().compacts) co_return Result<void>{};  // where an epoch began may be gone
@@ -315,7 +316,9 @@ Task<Result<void>> check_epochs(Trial& trial, WireClient& client, PartitionModel
   for (std::size_t i = 0; i < epochs.size() && i < partitions.size(); ++i) {
     auto expected = model.end_of_epoch(epochs[i]);
     if (expected == kNoOffset) expected = end;
-    trial.violated_if(Oracle::epochs, !partitions[i].error_code.ok() || partitions[i].end_offset != expected,
+    auto said = partitions[i].end_offset;
+    bool right = said == expected || (expected <= start && said == start);
+    trial.violated_if(Oracle::epochs, !partitions[i].error_code.ok() || !right,
                       "epoch " + std::to_string(epochs[i].value()) + " of " + model.name() + " is said to end at " +
                           std::to_string(partitions[i].end_offset.value()) + ", and ends at " +
                           std::to_string(expected.value()));
@@ -395,7 +398,7 @@ Task<Result<void>> read_whole(Trial& trial, PartitionModel& model, std::uint64_t
   }
   for (int i = 0; i < 5; ++i) CO_TRY(co_await look_up(trial, client, model, random));
   CO_TRY(co_await check_newest(trial, client, model, start, end));
-  CO_TRY(co_await check_epochs(trial, client, model, end));
+  CO_TRY(co_await check_epochs(trial, client, model, start, end));
   co_return Result<void>{};
 }
 
