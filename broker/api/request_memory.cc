@@ -79,9 +79,10 @@ bool RequestMemory::settle(env::Reservation& answer, Bytes size) {
   }
   answer.release();
   auto room = large_answers_.try_reserve(size, kTraffic);
-  if (room) answer = *std::move(room);
+  bool fits = room.has_value();
+  if (fits) answer = *std::move(room);
   note_change();
-  return room.has_value();
+  return fits;
 }
 
 bool RequestMemory::is_short(MemoryUse use) const {
