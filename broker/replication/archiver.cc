@@ -184,7 +184,8 @@ Task<Result<void>> Archiver::write_chain(cluster::ChainRecord next) {
     written = co_await context_.env.metadata.commit(ops);
   }
   if (!written) {
-    loaded_ = false;  // it may have happened all the same, or somebody else was first: look again
+    loaded_ = false;             // it may have happened all the same, or somebody else was first: look again
+    orphans_collected_ = false;  // then objects that it no longer names are on nobody's list
     co_return fail(std::move(written).error());
   }
   ++record_version_;
@@ -407,7 +408,8 @@ Task<Result<void>> Archiver::remove_objects() {
   co_return Result<void>{};
 }
 
-// Once after each start: objects that a crash left behind, between the chain record and their deletion.
+// After each start, and after a chain record was written of which nobody knows: objects left behind between the record
+// and their deletion.
 Task<Result<void>> Archiver::collect_orphans() {
   std::vector<std::string> orphans;
   auto prefix = archive::partition_prefix(context_.settings.prefix, partition_);
@@ -442,7 +444,10 @@ bool Archiver::is_orphan(const std::string& key) const {
   const auto& shards = archived_.shards();
   auto chain_end = shards.empty() ? record_.log_start : shards.back().end;
   if (auto id = archive::parse_object_key(context_.settings.prefix, key)) {
-    auto is_it = [&](const auto& shard) { return shard.base == id->base && shard.generation == id->generation; };
+    // The log keeps its last shard in mind, also when the chain has been trimmed to its end.
+    auto is_it = [&](const auto& shard) {
+      return shard.base == id->base && shard.generation == id->generation && shard.end > record_.log_start;
+    };
     return id->base < chain_end && std::none_of(shards.begin(), shards.end(), is_it);
   }
   auto page_end = archive::parse_manifest_key(context_.settings.prefix, partition_, key);

@@ -229,6 +229,20 @@ TEST_F(ArchiverTest, ObjectsThatCouldNotBeDeletedAreDeletedLater) {
   ASSERT_TRUE(world.run_until([&] { return keys().empty(); }, 20s));
 }
 
+TEST_F(ArchiverTest, WhatATrimmedChainNoLongerNamesGoesThoughTheAnswerWasLost) {
+  auto settings = archived_topic();
+  settings.retention = 20s;
+  begin(settings);
+  for (int round = 0; round < 8; ++round) {
+    produce(2);
+    settle();
+    machine().faults().metadata_failure_rate = 0.7;
+    world.run_for(40s);
+    machine().faults().metadata_failure_rate = 0;
+    ASSERT_TRUE(world.run_until([&] { return keys().empty(); }, 60s)) << round << ": " << keys().front();
+  }
+}
+
 TEST_F(ArchiverTest, DeletedRecordsLeaveChainAndArchive) {
   begin();
   produce(4);
