@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import kcat, wait_until
+from harness import SANITIZED, kcat, wait_until
 from test_archive import settled
 from test_python_clients import consume, create, produce
 
@@ -164,7 +164,7 @@ def test_slow_readers_of_huge_answers_share_bounded_memory_and_others_go_on(new_
         grown = memory(broker, "VmHWM") - before
         print(f"at most {grown >> 20} MiB more than before; {broker.metric('forelog_connections_slow_total'):.0f} slow ones closed")
         # The bound, the cache, which was not full, and what the allocator keeps.
-        assert grown < bound + (32 << 20) + (64 << 20)
+        assert SANITIZED or grown < bound + (32 << 20) + (64 << 20)
     finally:
         for s in sockets:
             s.close()
@@ -190,7 +190,7 @@ def test_many_half_requests_share_bounded_memory_and_others_produce_on(new_broke
         # One that is larger than all there is passes alone, and memory grows with what has come.
         grown = memory(broker, "VmHWM") - before
         print(f"at most {grown >> 20} MiB more than before; {broker.metric('forelog_connections_slow_total'):.0f} slow ones closed")
-        assert grown < bound + (160 << 20)
+        assert SANITIZED or grown < bound + (160 << 20)
         assert broker.metric("forelog_connections_slow_total") > 0
         assert broker.metric("forelog_requests_refused_total") > 0
     finally:
@@ -220,7 +220,7 @@ def test_a_request_that_names_very_much_is_refused_before_it_costs_much(new_brok
         assert closed(s)
     grown = memory(broker, "VmHWM") - before
     print(f"{name}: at most {grown >> 20} MiB more than before")
-    assert grown < 384 << 20
+    assert SANITIZED or grown < 384 << 20
     assert broker.metric("forelog_requests_refused_total") == 1
     assert "broker" in kcat(broker, "-L")
 
@@ -240,7 +240,7 @@ def test_half_requests_and_clients_that_never_read_cost_bounded_memory(shared_br
         sockets.append(s)
     assert "big" in kcat(shared_broker, "-L")
     # 40 half requests of 90 MiB and 40 × 20 answers of 10 MB would be gigabytes.
-    assert memory(shared_broker) - before < 600 << 20
+    assert SANITIZED or memory(shared_broker) - before < 600 << 20
     for s in sockets:
         s.close()
     assert os.path.exists(f"/proc/{shared_broker.process.process.pid}")
