@@ -191,8 +191,9 @@ def test_many_half_requests_share_bounded_memory_and_others_produce_on(new_broke
         grown = memory(broker, "VmHWM") - before
         print(f"at most {grown >> 20} MiB more than before; {broker.metric('forelog_connections_slow_total'):.0f} slow ones closed")
         assert SANITIZED or grown < bound + (160 << 20)
-        assert broker.metric("forelog_connections_slow_total") > 0
-        assert broker.metric("forelog_requests_refused_total") > 0
+        # The others may have found room beside them; these wait for each other's, and the slowest go for that.
+        wait_until(lambda: broker.metric("forelog_connections_slow_total") > 0, 60, "a slow client to make way")
+        wait_until(lambda: broker.metric("forelog_requests_refused_total") > 0, 10, "it to be counted")
     finally:
         for s in sockets:
             s.close()
