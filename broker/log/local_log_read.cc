@@ -109,18 +109,23 @@ Task<Result<LogRead>> LocalLog::Impl::read_file(ShardDescriptor shard, Wanted wa
   // What the tail has dropped is written; of a growing shard no more than that may be read.
   const auto& known = still_growing != nullptr ? still_growing->builder.so_far() : *footer;
   auto available = still_growing != nullptr ? still_growing->written : shard.size;
+  auto limit = wanted.limit;
   if (wanted.to_send) {
     auto sendable = still_growing != nullptr ? still_growing->sendable() : available;
     if (auto sent = send_file(known, sendable, *file, wanted)) co_return *std::move(sent);
-    wanted.limit = end_at_index(known, wanted.from, wanted.limit, wanted.size_max);
+    limit = end_at_index(known, wanted.from, wanted.limit, wanted.size_max);
   }
   auto position = known.position_for(wanted.from);
   auto size = std::max(std::min<Bytes>(wanted.size_max, kExtentSizeMax) + kIndexInterval, kReadMin);
   while (position < available) {
     auto bytes = CO_TRY(co_await file->read_at(position, std::min(size, available - position)));
-    auto run = take_batches({std::move(bytes)}, wanted.from, wanted.limit, wanted.size_max, wanted.at_least_one);
+    auto run = take_batches({std::move(bytes)}, wanted.from, limit, wanted.size_max, wanted.at_least_one);
     if (!run) co_return fail(ErrorCode::kCorruptFile, path_of(id) + ": " + run.error().context);
     bool cut_short = run->bytes.empty() && run->needed > 0;
+    if (run->bytes.empty() && !cut_short && limit < wanted.limit) {
+      limit = wanted.limit;  // compaction has left nothing before that entry: what is next begins at it
+      continue;
+    }
     if (!cut_short) co_return read_of(*std::move(run), false);
     // The batch with `from` begins further on, or is longer than what was read.
     position += static_cast<Bytes>(run->skipped);

@@ -293,6 +293,38 @@ TEST_F(CompactorTest, AReaderOfALookUpByTimeAndOfEachOffsetFindsWhatComesNext) {
   EXPECT_TRUE(seen.contains(newest->offset.value()));
 }
 
+TEST_F(CompactorTest, AReadThatIsSentFindsWhatComesBehindAHole) {
+  make_world(3);
+  topic.segment_bytes = 8_MiB;
+  begin();
+  // Of every ten batches one stays, and each is large enough for an entry of its own in the index.
+  auto append = [&](Life& of) -> Task<void> {
+    for (int i = 0; i < 80; ++i) {
+      log::BatchBuilder builder;
+      auto key = i % 10 == 5 ? "stays-" + std::to_string(i) : std::string("often");
+      builder.add(to_ms(of.env.clock.wall()), key, std::string(20'000, static_cast<char>('a' + i % 26)));
+      CHECK(of.log->append(std::move(builder).build(), epoch, of.env.clock.wall()).has_value());
+      auto durable = co_await of.log->wait_durable(of.log->end(), of.env.clock.now() + 60s);
+      CHECK(durable.has_value());
+      co_await sleep_until(of.env.clock, of.env.clock.now() + 10ms);  // the tail holds little: it is written first
+    }
+  };
+  run(*world, *machine, append(*life));
+  seal_all();
+  produce(1, 1, 1);
+  settle();
+  restart();
+  ASSERT_LT(life->log->chain().shards().front().size, 500'000) << "compacted";
+  for (auto size_max : {Bytes{1}, 50_KiB, 1_MiB}) {
+    for (auto at = Offset(0); at < Offset(80); at = at + 1) {
+      auto got = run(*world, *machine, life->log->read_to_send(at, life->log->end(), size_max, true));
+      ASSERT_TRUE(got) << got.error().text();
+      ASSERT_FALSE(got->empty()) << at.value();
+      EXPECT_GT(got->end, at);
+    }
+  }
+}
+
 TEST_F(CompactorTest, ARecordLargerThanTheMapsMemoryCompactsInParts) {
   make_world(4);
   begin();
