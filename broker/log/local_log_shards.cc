@@ -290,6 +290,9 @@ void LocalLog::Impl::tick(Instant now, WallTime wall) {
   if (const auto* open = chain.open(); open && cut_by_age(*open, settings, wall)) cut(wall);
   auto age = settings.durability == Durability::page_cache ? std::min(kCheckpointAge, settings.flush_interval)
                                                            : kCheckpointAge;
+  // Partitions that are written together would be synced together, all of their bytes at once.
+  auto spread = static_cast<std::int64_t>(std::hash<PartitionKey>{}(partition) % 256);
+  age -= age * spread / 512;
   if (dirty_since != Instant::max() && now - dirty_since >= age) spawn_checkpoint();
   if (read_file_handle && now - read_file_used >= kIdleFileAge) read_file_handle.reset();
   if (dirty_since != Instant::max() || turn_taken || writing) return;

@@ -17,7 +17,7 @@ constexpr Bytes kRoundMax = 32_MiB;  // of one gather write
 constexpr Duration kRetryPause = 100ms;
 // Rounds do not begin sooner after one another. Each costs a sync and four switches between threads, whatever is in it,
 // while an append that comes alone does not wait.
-constexpr Duration kRoundInterval = 300us;
+constexpr Duration kRoundInterval = 400us;
 constexpr Duration kAskAgain = 5s;     // partitions that have not checkpointed are asked again
 constexpr std::size_t kSparesMax = 2;  // files kept to be overwritten, which syncs faster than growing one
 constexpr Bytes kPrepareStep = 1_MiB;
@@ -280,10 +280,10 @@ Task<Result<void>> Wal::Impl::open_next() {
   if (overwrites) {
     auto spare = path(wal_spare_name(spares.front()));
     spares.pop_front();
-    CO_TRY(co_await env.files.rename(spare, name));
+    CO_TRY(co_await env.wal_files.rename(spare, name));
   }
-  auto opened = CO_TRY(co_await env.files.open(name, env::OpenMode::create));
-  CO_TRY(co_await env.files.sync_directory(settings.directory));
+  auto opened = CO_TRY(co_await env.wal_files.open(name, env::OpenMode::create));
+  CO_TRY(co_await env.wal_files.sync_directory(settings.directory));
   file = std::move(opened);
   position = 0;
   avoid_file = false;

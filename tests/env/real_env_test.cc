@@ -9,8 +9,10 @@
 #include <filesystem>
 #include <set>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,6 +47,31 @@ TEST(RealFiles, AWriteThatFitsInPartIsContinuedUntilTheDiskRefuses) {
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, ErrorCode::kDiskFull);
   EXPECT_EQ(*world.run(file->size()), 1 << 20);
+}
+
+// Opening a FIFO blocks its thread until somebody has it open at the other end.
+TEST(RealFiles, TheWriteAheadLogDoesNotWaitForThreadsThatAreStuckInOtherFiles) {
+  test::InReality world;
+  auto& env = world.env();
+  ASSERT_TRUE(world.run(env.files.create_directories(world.directory())));
+  auto fifo = world.directory() + "/fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  constexpr int kMoreThanThreads = 16;
+  auto elsewhere = [&](auto make) {
+    return std::async(std::launch::async, [&world, make] { return world.run(make()); });
+  };
+  std::vector<std::future<Result<FilePtr>>> stuck;
+  for (int i = 0; i < kMoreThanThreads; ++i)
+    stuck.push_back(elsewhere([&] { return env.files.open(fifo, OpenMode::read); }));
+
+  auto opened = elsewhere([&] { return env.wal_files.open(world.directory() + "/log", OpenMode::create); });
+  EXPECT_EQ(opened.wait_for(20s), std::future_status::ready);
+  for (auto& each : stuck) EXPECT_EQ(each.wait_for(0s), std::future_status::timeout);
+
+  int other_end = ::open(fifo.c_str(), O_RDWR | O_CLOEXEC);
+  for (auto& each : stuck) EXPECT_TRUE(each.get());
+  EXPECT_TRUE(opened.get());
+  ::close(other_end);
 }
 
 Task<std::vector<int>> bounce(Cores& cores, int left) {

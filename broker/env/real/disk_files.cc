@@ -26,7 +26,12 @@ class DiskFile final : public File {
   }
   Task<Result<void>> write_at(std::int64_t offset, Slices slices) override {
     CHECK(offset >= 0);
-    return pool_.run([file = file_, offset, slices = std::move(slices)] { return file->write_at(offset, slices); });
+    auto write = [file = file_, offset, slices = std::move(slices)] {
+      auto written = file->write_at(offset, slices);
+      if (written) file->begin_writeback(offset, total_size(slices));
+      return written;
+    };
+    return pool_.run(std::move(write));
   }
   Task<Result<void>> sync() override {
     return pool_.run([file = file_] { return file->sync(); });

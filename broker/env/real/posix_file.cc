@@ -21,6 +21,7 @@ namespace {
 
 // The kernel takes no more than INT_MAX bytes a call, less a page.
 constexpr Bytes kCallSizeMax = 1_GiB;
+constexpr Bytes kWritebackStretch = 1_MiB;
 
 template <class Call>
 auto retried(Call call) {
@@ -163,6 +164,12 @@ Result<void> PosixFile::write_at(std::int64_t offset, const Slices& slices) cons
     offset += count;
   }
   return {};
+}
+
+void PosixFile::begin_writeback(std::int64_t offset, Bytes size) const {
+  auto from = offset / kWritebackStretch * kWritebackStretch;
+  auto to = (offset + size) / kWritebackStretch * kWritebackStretch;
+  if (to > from) (void)::sync_file_range(descriptor_, from, to - from, SYNC_FILE_RANGE_WRITE);
 }
 
 Result<void> PosixFile::sync() const {

@@ -27,6 +27,9 @@ class PosixFile final : public StoredFile {
   // Up to the end of the file.
   Result<Buffer> read_at(std::int64_t offset, Bytes size) const;
   Result<void> write_at(std::int64_t offset, const Slices& slices) const;
+  // Asks the system to begin storing whole stretches that a write has filled up, without waiting for any: a sync later
+  // finds little to do, and the disk is not flooded at once. Promises nothing, so that a failure is the sync's to tell.
+  void begin_writeback(std::int64_t offset, Bytes size) const;
   Result<void> sync() const;      // contents, and what is needed to find them
   Result<void> sync_all() const;  // for directories
   Result<void> truncate(Bytes size) const;

@@ -47,10 +47,12 @@ struct RealEnv::Parts {
   }
 
   BlockingPool disk;
+  BlockingPool wal_disk{1};  // rounds come one after the other
   std::optional<BlockingPool> cache_disk;
   Reactors reactors;
   SystemRandom random;
   DiskFiles files{disk};
+  DiskFiles wal_files{wal_disk};
   std::optional<DiskFiles> cache_files;
   TcpNetwork network{reactors, disk};
   DirectoryLock cache_lock;
@@ -106,7 +108,8 @@ Result<std::unique_ptr<RealEnv>> RealEnv::open(RealEnvOptions options) {
     archive = parts->directory.get();
   }
   parts->env.emplace(Env{parts->reactors, clock, parts->random, parts->files, parts->network, *parts->local,
-                         *parts->metadata, archive, parts->cache_files ? *parts->cache_files : parts->files});
+                         *parts->metadata, archive, parts->cache_files ? *parts->cache_files : parts->files,
+                         parts->wal_files});
   return std::unique_ptr<RealEnv>(new RealEnv(std::move(parts)));
 }
 
@@ -127,6 +130,7 @@ bool RealEnv::stop() {
   if (parts_->directory) parts_->hangs = !parts_->directory->stop_within(kArchiveStopMax);
   if (parts_->s3) parts_->s3->stop();
   parts_->disk.stop();
+  parts_->wal_disk.stop();
   if (parts_->cache_disk) parts_->cache_disk->stop();
   parts_->reactors.stop();
   return !parts_->hangs;
