@@ -1,6 +1,7 @@
 #include "broker/admin_routes.h"
 
 #include "broker/api/fan_out.h"
+#include "broker/archived_chains.h"
 #include "broker/base/json.h"
 #include "broker/cluster/metadata_access.h"
 #include "broker/cluster/records.h"
@@ -157,28 +158,9 @@ Task<HttpResponse> get_plans(api::Services& services, HttpRequest request) {
 
 // What the metadata store says is archived, for `forelog archive verify`. In pages of a topic each: `after` is the last
 // topic's id.
-struct ChainEntry {
-  std::string topic;
-  std::int32_t partition = 0;
-  std::string record;  // JSON, as it stands in the metadata store
-  static constexpr auto fields = [](auto& m, auto&& field) {
-    field("topic", m.topic);
-    field("partition", m.partition);
-    field("record", m.record);
-  };
-};
-struct ChainsAnswer {
-  std::vector<ChainEntry> chains;
-  std::string next;  // empty at the end
-  static constexpr auto fields = [](auto& m, auto&& field) {
-    field("chains", m.chains);
-    field("next", m.next);
-  };
-};
-
-Task<Result<ChainsAnswer>> chains_after(env::MetadataStore& metadata, std::string after) {
+Task<Result<ArchivedChainsPage>> chains_after(env::MetadataStore& metadata, std::string after) {
   constexpr std::size_t kPageBytes = 1 << 20;
-  ChainsAnswer answer;
+  ArchivedChainsPage answer;
   std::size_t bytes = 0;
   for (const auto& topic : CO_TRY(co_await cluster::children_or_none(metadata, cluster::paths::kChains))) {
     if (topic <= after) continue;

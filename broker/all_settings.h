@@ -30,7 +30,7 @@ struct LogSettings {
     field("wal.max.bytes", s.wal_size_max, Range<Bytes>{2_MiB, 1_TiB},
           "Size of the whole write-ahead log; near it partitions write their segments, at it producers wait.");
     field("log.checkpoint.bytes", s.checkpoint_bytes, Range<Bytes>{64_KiB, 64_GiB},
-          "A partition syncs its segment after this much.");
+          "With durability=wal, a partition syncs its segment after this much.");
     field("disk.threads", s.disk_threads, Range<std::int32_t>{1, 256}, "Threads that read, write and sync files.");
   };
 };

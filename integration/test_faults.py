@@ -189,20 +189,27 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", path], check=True)
 
 
+class Numbers:
+    """A producer of numbered records that does not give up soon, and knows which ones are acknowledged."""
+
+    def __init__(self, broker, topic):
+        self.topic, self.acknowledged = topic, []
+        self.producer = confluent_kafka.Producer(
+            {"bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5, "retry.backoff.ms": 100, "message.timeout.ms": 120_000}
+        )
+
+    def send(self, start):
+        for i in range(start, start + 5000):
+            self.producer.produce(self.topic, f"{i:09d}".encode() * 20, on_delivery=lambda e, m, i=i: e or self.acknowledged.append(i))
+            self.producer.poll(0)
+
+
 def test_a_full_disk_refuses_and_recovers(new_broker, small_disk):
     broker = new_broker(**{"log.dirs": small_disk / "log", "wal.file.bytes": 4 << 20, "wal.max.bytes": 12 << 20})
     create(broker, "full", 1)
-    acknowledged = []
-    producer = confluent_kafka.Producer(
-        {"bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5, "retry.backoff.ms": 100, "message.timeout.ms": 60_000}
-    )
-
-    def send(start):
-        for i in range(start, start + 5000):
-            producer.produce("full", f"{i:09d}".encode() * 20, on_delivery=lambda e, m, i=i: e or acknowledged.append(i))
-            producer.poll(0)
-
-    send(0)
+    numbers = Numbers(broker, "full")
+    producer, acknowledged = numbers.producer, numbers.acknowledged
+    numbers.send(0)
     assert producer.flush(30) == 0 and len(acknowledged) == 5000
     filler = small_disk / "filler"
     with open(filler, "wb", buffering=0) as f:
@@ -211,7 +218,7 @@ def test_a_full_disk_refuses_and_recovers(new_broker, small_disk):
                 f.write(b"\0" * 4096)
         except OSError:
             pass
-    send(5000)
+    numbers.send(5000)
     producer.flush(2)
     errors = []
     once = confluent_kafka.Producer({"bootstrap.servers": broker.address, "retries": 0})
@@ -275,17 +282,9 @@ def own_disk(tmp_path):
 def test_a_disk_that_turns_read_only_refuses_and_loses_nothing(new_broker, own_disk):
     broker = new_broker(**{"log.dirs": own_disk.path / "log", "archive.url": "", "wal.file.bytes": 4 << 20})
     create(broker, "fixed", 1)
-    acknowledged = []
-    producer = confluent_kafka.Producer(
-        {"bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5, "retry.backoff.ms": 100, "message.timeout.ms": 120_000}
-    )
-
-    def send(start):
-        for i in range(start, start + 5000):
-            producer.produce("fixed", f"{i:09d}".encode() * 20, on_delivery=lambda e, m, i=i: e or acknowledged.append(i))
-            producer.poll(0)
-
-    send(0)
+    numbers = Numbers(broker, "fixed")
+    producer, acknowledged = numbers.producer, numbers.acknowledged
+    numbers.send(0)
     assert producer.flush(30) == 0 and len(acknowledged) == 5000
     own_disk.abort()
     errors = []
@@ -300,7 +299,7 @@ def test_a_disk_that_turns_read_only_refuses_and_loses_nothing(new_broker, own_d
     assert "degraded" in broker.http("/health")
     with pytest.raises(confluent_kafka.KafkaException):
         create(broker, "refused", 1)
-    send(5000)  # the client keeps these, and tries on
+    numbers.send(5000)  # the client keeps these, and tries on
     reader = consumer(broker, "assigned", **{"enable.auto.commit": False})
     reader.assign([confluent_kafka.TopicPartition("fixed", 0, 0)])
     read = []

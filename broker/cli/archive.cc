@@ -3,6 +3,7 @@
 #include "broker/all_settings.h"
 #include "broker/archive_audit.h"
 #include "broker/archive_restore.h"
+#include "broker/archived_chains.h"
 #include "broker/base/json.h"
 #include "broker/base/log.h"
 #include "broker/cli/command.h"
@@ -106,32 +107,12 @@ class Opened {
 
 // --- verify ----------------------------------------------------------------------------------------------------------
 
-// One page of GET /api/chains.
-struct ChainEntry {
-  std::string topic;
-  std::int32_t partition = 0;
-  std::string record;
-  static constexpr auto fields = [](auto& m, auto&& field) {
-    field("topic", m.topic);
-    field("partition", m.partition);
-    field("record", m.record);
-  };
-};
-struct ChainsPage {
-  std::vector<ChainEntry> chains;
-  std::string next;
-  static constexpr auto fields = [](auto& m, auto&& field) {
-    field("chains", m.chains);
-    field("next", m.next);
-  };
-};
-
 Result<Chains> ask_broker(const std::string& admin) {
   Chains out;
   std::string after;
   do {
     auto body = TRY(http_get(admin, "/api/chains", {{"after", after}}));
-    auto page = TRY(from_json<ChainsPage>(body));
+    auto page = TRY(from_json<ArchivedChainsPage>(body));
     for (const auto& entry : page.chains) {
       auto id = TopicId::parse(entry.topic);
       if (!id) return fail(ErrorCode::kMalformed, "the broker names a topic '" + entry.topic + "'");

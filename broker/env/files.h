@@ -32,6 +32,9 @@ class File {
   virtual std::optional<Buffer> resident(std::int64_t offset, Bytes size) = 0;
   // Writes all slices one after another at `offset`, or fails having written any part of them.
   virtual Task<Result<void>> write_at(std::int64_t offset, Slices slices) = 0;
+  // `write_at`, and the system begins to store what it has got, without anybody waiting: a sync later finds little to
+  // do, and the disk is not flooded at once. The default only writes.
+  virtual Task<Result<void>> write_and_begin_writeback(std::int64_t offset, Slices slices);
   // What was written before the call is on the disk when it ends (fdatasync).
   virtual Task<Result<void>> sync() = 0;
   // `write_at`, then `sync`; where the two can be done in one go, they are.

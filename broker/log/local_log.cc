@@ -90,7 +90,9 @@ Result<AppendResult> LocalLog::Impl::append(Buffer batch, Epoch epoch, WallTime 
     unlogged_end = end;
     request_write(end);
   }
-  if (appended_since_checkpoint >= context.checkpoint_bytes) spawn_checkpoint();
+  // The write-ahead log waits for checkpoints to have room again. What was never in it is synced by its age alone.
+  bool much = appended_since_checkpoint >= context.checkpoint_bytes;
+  if (much && settings.durability == Durability::wal) spawn_checkpoint();
   return out;
 }
 
@@ -235,7 +237,12 @@ Task<Result<void>> LocalLog::Impl::write_some(Impl& self) {
   auto shard = *at;
   auto file = CO_TRY(co_await self.file_of(shard));
   auto size = total_size(next.bytes);
-  CO_TRY(co_await file->write_at(next.position, std::move(next.bytes)));
+  // With a write-ahead log, files are released by syncs, which must not stall the disk; without one, nobody waits for
+  // any.
+  auto stored = self.settings.durability == Durability::wal
+                    ? file->write_and_begin_writeback(next.position, std::move(next.bytes))
+                    : file->write_at(next.position, std::move(next.bytes));
+  CO_TRY(co_await std::move(stored));
   shard->written = next.position + size;
   self.written_end = std::max(self.written_end, next.end);
   self.tail.mark_written(next.end);

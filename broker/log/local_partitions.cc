@@ -11,17 +11,21 @@ LocalPartitions::LocalPartitions(env::Env& env, env::Path directory)
 
 LocalPartitions::~LocalPartitions() = default;
 
-Task<Result<void>> LocalPartitions::load(Catalog& catalog) {
-  std::unordered_set<PartitionKey> known;
-  for (const auto& partition : CO_TRY(co_await catalog.partitions())) known.insert(partition);
-  auto names = co_await env_.files.list(directory_);
-  if (!names && names.error().code != ErrorCode::kNotFound) co_return fail(std::move(names).error());
-  if (names) {
-    for (const auto& name : *names) {
-      if (auto partition = parse_partition(name)) known.insert(*partition);
-    }
+Task<Result<std::set<PartitionKey>>> stored_partitions(env::Env& env, env::Path directory, Catalog& catalog) {
+  auto known = CO_TRY(co_await catalog.partitions());
+  std::set<PartitionKey> out(known.begin(), known.end());
+  auto names = co_await env.files.list(std::move(directory));
+  if (!names && names.error().code == ErrorCode::kNotFound) co_return out;
+  if (!names) co_return fail(std::move(names).error());
+  for (const auto& name : *names) {
+    if (auto partition = parse_partition(name)) out.insert(*partition);
   }
-  known_.merge(known);
+  co_return out;
+}
+
+Task<Result<void>> LocalPartitions::load(Catalog& catalog) {
+  auto stored = CO_TRY(co_await stored_partitions(env_, directory_, catalog));
+  known_.insert(stored.begin(), stored.end());
   loaded_ = true;
   co_return Result<void>{};
 }

@@ -13,10 +13,15 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <unordered_set>
 #include <vector>
 
 namespace forelog::log {
+
+// What the catalog or a directory of segments under `directory` names. Of partitions that were open when the broker
+// went down, what was never checkpointed is not in the catalog yet, and may have a directory.
+Task<Result<std::set<PartitionKey>>> stored_partitions(env::Env& env, env::Path directory, Catalog& catalog);
 
 class LocalPartitions {
  public:

@@ -6,6 +6,7 @@
 #include "broker/replication/small_content.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace forelog::replication {
@@ -70,19 +71,23 @@ void Archiver::wake() {
 Task<void> Archiver::loop() {
   auto& clock = context_.env.clock;
   auto pause = context_.settings.retry_backoff;
+  std::optional<ErrorCode> told;  // of a thousand partitions, each attempt would be a line
   while (!stopping_) {
     woken_ = false;
     auto done = co_await pass();
     if (done) {
       pause = context_.settings.retry_backoff;
+      if (std::exchange(told, std::nullopt)) log_line(info, "archiving_resumed", {{"partition", partition_}});
       auto next = clock.now() + context_.pass_interval;
       while (!stopping_ && !woken_ && clock.now() < next) co_await changed_.wait(next);
       continue;
     }
     if (done.error().code != ErrorCode::kStopping) {
       ++context_.metrics.failures;
-      log_line(warn, "archiving_failed",
-               {{"partition", partition_}, {"retry_ms", to_ms(pause)}, {"error", done.error()}});
+      if (std::exchange(told, done.error().code) != done.error().code) {
+        log_line(warn, "archiving_failed",
+                 {{"partition", partition_}, {"retry_ms", to_ms(pause)}, {"error", done.error()}});
+      }
     }
     // What is sealed meanwhile does not shorten the pause.
     auto jitter = context_.env.random.below(static_cast<std::uint64_t>(pause.count()));

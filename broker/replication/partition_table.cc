@@ -3,7 +3,6 @@
 #include "broker/base/log.h"
 #include "broker/cluster/records.h"
 
-#include <set>
 #include <unordered_set>
 #include <utility>
 
@@ -209,23 +208,9 @@ Task<Result<void>> PartitionTable::remove_everything(PartitionKey key) {
   co_return Result<void>{};
 }
 
-// Of partitions that were open when the broker went down: what was never checkpointed is not in the catalog yet, and
-// may have a directory.
-Task<Result<std::set<PartitionKey>>> PartitionTable::stored_partitions() {
-  auto& log = parts_.context.log;
-  auto known = CO_TRY(co_await log.catalog.partitions());
-  std::set<PartitionKey> out(known.begin(), known.end());
-  auto directories = co_await parts_.context.env.files.list(log.directory);
-  if (!directories && directories.error().code != ErrorCode::kNotFound) co_return fail(std::move(directories).error());
-  if (!directories) co_return out;
-  for (const auto& name : *directories) {
-    if (auto partition = log::parse_partition(name)) out.insert(*partition);
-  }
-  co_return out;
-}
-
 Task<void> PartitionTable::remove_orphans(cluster::ClusterViewPtr view) {
-  auto known = co_await stored_partitions();
+  auto& context = parts_.context;
+  auto known = co_await log::stored_partitions(context.env, context.log.directory, context.log.catalog);
   if (!known) {
     log_line(error, "catalog_unreadable", {{"error", known.error()}});
     co_return;

@@ -9,7 +9,6 @@
 
 #include <functional>
 #include <memory>
-#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -71,7 +70,6 @@ class PartitionTable final : public prefetch::ShardMap {
   Task<Result<void>> remove_everything(PartitionKey key);
   static Task<void> tick(PartitionTable& self);
   Task<bool> view_is_complete();
-  Task<Result<std::set<PartitionKey>>> stored_partitions();
   Task<void> remove_orphans(cluster::ClusterViewPtr view);
   void reconcile(const cluster::ClusterView& view, const cluster::ClusterView* before);
   bool leads(const cluster::ClusterView& view, const PartitionKey& key) const;

@@ -54,6 +54,27 @@ template <class T>
 Task<void> keep(Task<T> task, std::optional<T>& into) {
   into.emplace(co_await std::move(task));
 }
+// What arrives at the server, at least `size` bytes, while the client sends `slices`.
+Task<std::string> sent_and_read(Env& env, const Pair& pair, Slices slices, std::size_t size) {
+  std::optional<Result<void>> written;
+  TaskGroup group(env.cores);
+  group.spawn(keep(pair.client->write(std::move(slices), test::soon(env)), written));
+  std::string got;
+  while (got.size() < size) got += *co_await read_once(*pair.server, test::soon(env));
+  co_await group.join();
+  EXPECT_TRUE(*written);
+  co_return got;
+}
+// Written, and known to be in memory.
+Task<Buffer> resident_file(File& file, std::string content) {
+  auto size = static_cast<Bytes>(content.size());
+  Slices whole{Buffer::take(std::move(content))};
+  EXPECT_TRUE(co_await file.write_and_sync(0, std::move(whole)));
+  std::optional<Buffer> bytes;
+  for (int i = 0; i < 100 && !bytes; ++i) bytes = file.resident(0, size);
+  CHECK(bytes.has_value());
+  co_return *std::move(bytes);
+}
 ErrorCode code_of(const auto& result) { return result ? ErrorCode::kUnknown : result.error().code; }
 
 template <class World>
@@ -72,15 +93,7 @@ Task<void> send_much(Env& env) {
     slices.push_back(Buffer::take(std::move(text)));
     slices.push_back({});
   }
-  std::optional<Result<void>> written;
-  TaskGroup group(env.cores);
-  auto write = pair.client->write(std::move(slices), test::soon(env));
-  group.spawn(keep(std::move(write), written));
-  std::string got;
-  while (got.size() < sent.size()) got += *co_await read_once(*pair.server, test::soon(env));
-  co_await group.join();
-  EXPECT_TRUE(*written);
-  EXPECT_TRUE(got == sent);
+  EXPECT_TRUE(co_await sent_and_read(env, pair, std::move(slices), sent.size()) == sent);
   EXPECT_TRUE(co_await write_text(*pair.server, "answer", test::soon(env)));
   pair.server->close();
   EXPECT_EQ(*co_await read_all(env, *pair.client), "answer");
@@ -111,15 +124,7 @@ Task<void> send_files(Env& env, std::string path) {
     slices.push_back(std::move(part));
   }
   file.reset();
-  std::optional<Result<void>> written;
-  TaskGroup group(env.cores);
-  auto write = pair.client->write(std::move(slices), test::soon(env));
-  group.spawn(keep(std::move(write), written));
-  std::string got;
-  while (got.size() < sent.size()) got += *co_await read_once(*pair.server, test::soon(env));
-  co_await group.join();
-  EXPECT_TRUE(*written);
-  EXPECT_TRUE(got == sent);
+  EXPECT_TRUE(co_await sent_and_read(env, pair, std::move(slices), sent.size()) == sent);
 }
 TYPED_TEST(NetworkContract, WhatLiesInFilesArrivesWithTheRest) {
   auto directory = this->world.directory();
@@ -133,13 +138,8 @@ Task<void> send_removed(Env& env, std::string path) {
   auto file = *co_await env.files.open(path, OpenMode::create);
   std::string content;
   while (content.size() < 20'000'000) content += std::to_string(content.size());
-  Slices whole{Buffer::copy_of(content)};
-  EXPECT_TRUE(co_await file->write_and_sync(0, std::move(whole)));
-  std::optional<Buffer> bytes;
-  for (int i = 0; i < 100 && !bytes; ++i) bytes = file->resident(0, static_cast<Bytes>(content.size()));
-  CHECK(bytes.has_value());
-  Slices slices{*std::move(bytes)};
-  bytes.reset();
+  auto bytes = co_await resident_file(*file, content);
+  Slices slices{std::move(bytes)};
   file.reset();
   std::optional<Result<void>> written;
   TaskGroup group(env.cores);
@@ -169,13 +169,9 @@ TYPED_TEST(NetworkContract, AFileRemovedWhileItIsSentArrivesWhole) {
 Task<void> send_shortened(Env& env, std::string path) {
   auto pair = co_await connect_pair(env);
   auto file = *co_await env.files.open(path, OpenMode::create);
-  Slices whole{Buffer::copy_of(std::string(10'000, 'x'))};
-  EXPECT_TRUE(co_await file->write_and_sync(0, std::move(whole)));
-  std::optional<Buffer> bytes;
-  for (int i = 0; i < 100 && !bytes; ++i) bytes = file->resident(0, 10'000);
-  CHECK(bytes.has_value());
+  auto bytes = co_await resident_file(*file, std::string(10'000, 'x'));
   EXPECT_TRUE(co_await file->truncate(4'000));
-  Slices slices{Buffer::copy_of("head"), *std::move(bytes), Buffer::copy_of("tail")};
+  Slices slices{Buffer::copy_of("head"), std::move(bytes), Buffer::copy_of("tail")};
   auto written = co_await pair.client->write(std::move(slices), test::soon(env));
   EXPECT_EQ(code_of(written), ErrorCode::kCorruptFile);
   pair.client->close();

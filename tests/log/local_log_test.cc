@@ -194,6 +194,29 @@ TEST_F(LocalLogTest, WhatIsBeingSentOutlivesItsSegment) {
   stop();
 }
 
+// A failed sync may have made the system forget what it had in memory, so that the file shows older bytes.
+TEST_F(LocalLogTest, AfterAFailedSyncNothingIsSentFromTheFileUntilItIsWrittenAgain) {
+  tail_max = 128_KiB;
+  start();
+  for (int i = 0; i < 20; ++i) append(batch_of(std::string(20'000, static_cast<char>('a' + i))));
+  auto is_sent_from_file = [&] {
+    for (int i = 0; i < 100; ++i) {  // the simulated file is not always in memory
+      auto sent = run_here(log().read_to_send(Offset(0), log().end(), 1_MiB, true));
+      EXPECT_TRUE(sent.has_value()) << sent.error().text();
+      if (sent && sent->batches.front().file() != nullptr) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(is_sent_from_file());
+  machine->faults().disk_error_rate = 1;
+  EXPECT_FALSE(run_here(log().checkpoint()).has_value());
+  machine->faults().disk_error_rate = 0;
+  EXPECT_FALSE(is_sent_from_file());
+  ASSERT_TRUE(run_here(log().checkpoint()).has_value());
+  EXPECT_TRUE(is_sent_from_file());
+  stop();
+}
+
 TEST_F(LocalLogTest, ShardsAreCutBySizeAndSealedBelowTheHighWatermark) {
   start({{0, small_shards()}});
   for (int i = 0; i < 5; ++i) append(batch_of(std::string(400, 'x')));

@@ -1,5 +1,6 @@
 #include "broker/replication/archiver.h"
 
+#include "broker/base/log.h"
 #include "tests/replication/life.h"
 
 #include <algorithm>
@@ -127,6 +128,25 @@ TEST_F(ArchiverTest, ArchivingWaitsForAnArchiveThatIsAwayAndResumesByItself) {
   EXPECT_LT(machine().archive().traffic().puts, 40U);
   machine().faults().archive_outage = false;
   ASSERT_TRUE(world.run_until([&] { return all_archived(); }, 10s));
+}
+
+TEST_F(ArchiverTest, AnArchiveThatStaysAwayIsOneLineInTheLog) {
+  std::vector<std::string> lines;
+  set_log_sink([&](LogLevel, std::string_view line) { lines.emplace_back(line); });
+  begin();
+  machine().faults().archive_outage = true;
+  produce(3);
+  world.run_for(10min);
+  EXPECT_GT(life->archiver_metrics.failures.value(), 5);
+  machine().faults().archive_outage = false;
+  settle();
+  world.run_for(1min);
+  set_log_sink({});
+  auto count = [&](std::string_view what) {
+    return std::ranges::count_if(lines, [&](const std::string& line) { return line.contains(what); });
+  };
+  EXPECT_EQ(count("archiving_failed"), 1);
+  EXPECT_EQ(count("archiving_resumed"), 1);
 }
 
 TEST_F(ArchiverTest, AnHourWithoutAnArchiveLosesNothingAndIsMadeUpForInMinutes) {

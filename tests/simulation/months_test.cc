@@ -22,6 +22,7 @@
 #include "broker/wire/offset_commit.h"
 #include "broker/wire/offset_fetch.h"
 #include "broker/wire/produce.h"
+#include "tests/simulation/life.h"
 #include "tests/simulation/wire_client.h"
 #include "tests/support/run_task.h"
 
@@ -281,21 +282,6 @@ struct Sizes {
   Bytes offsets = 0, table = 0, wal = 0, disk = 0, record = 0;
   std::size_t shards = 0, objects = 0, producers = 0, groups = 0;
 };
-
-struct Life {
-  std::unique_ptr<Broker> broker;
-  std::optional<Result<void>> started;
-  bool stopped = false;
-};
-Task<void> live(std::shared_ptr<Life> life, env::Env& env, const AllSettings& settings) {
-  life->broker = std::make_unique<Broker>(env, settings);
-  life->started.emplace(co_await life->broker->start());
-}
-Task<void> die(std::shared_ptr<Life> life) {
-  co_await life->broker->stop();
-  life->broker.reset();
-  life->stopped = true;
-}
 
 class Months : public testing::Test {
  protected:

@@ -9,6 +9,7 @@
 #include "tests/simulation/breaker.h"
 #include "tests/simulation/budget_watch.h"
 #include "tests/simulation/group_member.h"
+#include "tests/simulation/life.h"
 #include "tests/simulation/plan_source.h"
 #include "tests/simulation/producer.h"
 #include "tests/simulation/reader.h"
@@ -33,24 +34,9 @@ constexpr Duration kUntilSound = 40s;   // after a fault: sessions end, leaders 
 constexpr Duration kUntilMerged = 20s;  // without another merge: a few passes, and what was replaced is deleted
 constexpr std::int64_t kLatest = -1, kEarliest = -2, kLatestTiered = -5;
 
-// The broker between one start and the stop, or crash, that ends it.
-struct Life {
-  std::unique_ptr<Broker> broker;
+struct LifeWithPlans : Life {
   std::shared_ptr<PlanSourceState> plans = std::make_shared<PlanSourceState>();
-  std::optional<Result<void>> started;
-  bool stopped = false;
 };
-
-Task<void> live(std::shared_ptr<Life> life, env::Env& env, const AllSettings& settings) {
-  life->broker = std::make_unique<Broker>(env, settings);
-  life->started.emplace(co_await life->broker->start());
-}
-
-Task<void> die(std::shared_ptr<Life> life) {
-  co_await life->broker->stop();
-  life->broker.reset();
-  life->stopped = true;
-}
 
 // Takes the log lines while it lives. A line of level error is a violation.
 class LogWatch {
@@ -138,7 +124,7 @@ class Run {
   // Starts it; one that fails while something is broken is tried again once that is healed.
   void begin_life() {
     while (fine()) {
-      life_ = std::make_shared<Life>();
+      life_ = std::make_shared<LifeWithPlans>();
       machine_.cores().spawn(CoreId(0), live(life_, machine_.env(), settings_));
       if (!world_.run_until([&] { return life_->started.has_value(); }, kPatience)) return violated("the start hangs");
       if (life_->started->has_value()) break;
@@ -173,6 +159,8 @@ class Run {
     world_.run_for(random_.between({10ms, 3s}));
     world_.restart(machine_);
     begin_life();
+    // Later, what is appended covers what recovery has left.
+    if (fine() && !broken_) check_segments(trial_, storage());
   }
 
   // --- what breaks ---
@@ -194,6 +182,7 @@ class Run {
         auto was = std::exchange(broken_, false);
         breaker_.heal();
         stop_broker();
+        if (fine()) check_segments(trial_, storage());
         if (fine()) begin_life();
         broken_ = was;
         return healed_if(true);
@@ -424,7 +413,7 @@ class Run {
   std::array<CheckCounts, kFaultCount> checks_before_{};
   WallTime latest_wall_{};
   bool watching_ = false;
-  std::shared_ptr<Life> life_;
+  std::shared_ptr<LifeWithPlans> life_;
   RunReport report_;
   std::uint64_t lives_ = 0;
   int running_ = 0;

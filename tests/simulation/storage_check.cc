@@ -160,10 +160,14 @@ Task<Result<void>> check_archived(Trial& trial, Storage storage, PartitionModel&
   co_return Result<void>{};
 }
 
-void check_files(Trial& trial, Storage storage) {
+void check_segments(Trial& trial, Storage storage) {
   for (auto& model : trial.models) {
     check_partition_files(trial, storage, *model, {trial.topic_ids[model->plan().topic], model->plan().partition});
   }
+}
+
+void check_files(Trial& trial, Storage storage) {
+  check_segments(trial, storage);
   auto directories = storage.disk.list(storage.segments);
   if (!directories) return;
   for (const auto& directory : *directories) {

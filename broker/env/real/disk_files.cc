@@ -26,12 +26,16 @@ class DiskFile final : public File {
   }
   Task<Result<void>> write_at(std::int64_t offset, Slices slices) override {
     CHECK(offset >= 0);
-    auto write = [file = file_, offset, slices = std::move(slices)] {
+    return pool_.run([file = file_, offset, slices = std::move(slices)] { return file->write_at(offset, slices); });
+  }
+  Task<Result<void>> write_and_begin_writeback(std::int64_t offset, Slices slices) override {
+    CHECK(offset >= 0);
+    auto both = [file = file_, offset, slices = std::move(slices)] {
       auto written = file->write_at(offset, slices);
       if (written) file->begin_writeback(offset, total_size(slices));
       return written;
     };
-    return pool_.run(std::move(write));
+    return pool_.run(std::move(both));
   }
   Task<Result<void>> sync() override {
     return pool_.run([file = file_] { return file->sync(); });
