@@ -14,8 +14,8 @@ namespace forelog::env {
 
 // References to the seams; all outlive the broker. `archive` is null when no archive is configured. `cache_files` is
 // for the disk tier of the cache: it has threads of its own, so that nothing it does stands before the log's reads and
-// syncs. `wal_files` is for the write-ahead log, for which every producer waits: the syncs of many segments at once, some
-// of them long, do not stand before its rounds.
+// syncs. `wal_files` is for the write-ahead log, for which every producer waits: the syncs of many segments at once,
+// some of them long, do not stand before its rounds.
 struct Env {
   Cores& cores;
   Clock& clock;

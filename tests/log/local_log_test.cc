@@ -197,7 +197,9 @@ TEST_F(LocalLogTest, WhatIsBeingSentOutlivesItsSegment) {
 // A failed sync may have made the system forget what it had in memory, so that the file shows older bytes.
 TEST_F(LocalLogTest, AfterAFailedSyncNothingIsSentFromTheFileUntilItIsWrittenAgain) {
   tail_max = 128_KiB;
-  start();
+  TopicSettings settings;
+  settings.durability = Durability::page_cache;  // so that all is written, and only the sync is left to fail
+  start({{0, settings}});
   for (int i = 0; i < 20; ++i) append(batch_of(std::string(20'000, static_cast<char>('a' + i))));
   auto is_sent_from_file = [&] {
     for (int i = 0; i < 100; ++i) {  // the simulated file is not always in memory

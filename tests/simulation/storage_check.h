@@ -20,8 +20,8 @@ struct Storage {
 // where `leftovers_gone` says that the broker has had the time to look for what crashes left.
 Task<Result<void>> check_archived(Trial& trial, Storage storage, PartitionModel& model, bool leftovers_gone);
 
-// Of a broker that is stopped, or has just started: every segment holds what was written and what the archive has of it, and
-// nothing behind its last whole batch.
+// Of a broker that is stopped, or has just started: every segment holds what was written and what the archive has of
+// it, and nothing behind its last whole batch.
 void check_segments(Trial& trial, Storage storage);
 
 // At the end: every segment holds what was written and what the archive has of it; nothing is left of topics

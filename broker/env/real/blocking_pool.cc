@@ -1,13 +1,19 @@
 #include "broker/env/real/blocking_pool.h"
 
 #include "broker/base/check.h"
+#include "broker/env/real/scheduling.h"
 
 namespace forelog::env {
 
-BlockingPool::BlockingPool(int threads) {
+BlockingPool::BlockingPool(int threads, Urgency urgency) {
   CHECK(threads > 0);
   working_ = static_cast<std::size_t>(threads);
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  for (int i = 0; i < threads; ++i) {
+    threads_.emplace_back([this, urgency] {
+      if (urgency == Urgency::makes_way) make_way();
+      work();
+    });
+  }
 }
 
 BlockingPool::~BlockingPool() { stop(); }

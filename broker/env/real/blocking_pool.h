@@ -21,7 +21,8 @@ namespace forelog::env {
 
 class BlockingPool {
  public:
-  explicit BlockingPool(int threads);
+  enum class Urgency { normal, makes_way };  // see scheduling.h
+  explicit BlockingPool(int threads, Urgency urgency = Urgency::normal);
   ~BlockingPool();  // as `stop`
   BlockingPool(const BlockingPool&) = delete;
   BlockingPool& operator=(const BlockingPool&) = delete;

@@ -35,7 +35,7 @@ DirectoryObjectStore::DirectoryObjectStore(std::string directory, Clock& clock, 
       clock_(clock),
       random_(random),
       first_byte_delay_(first_byte_delay),
-      pool_(threads) {}
+      pool_(threads, BlockingPool::Urgency::makes_way) {}
 
 Result<std::unique_ptr<DirectoryObjectStore>> DirectoryObjectStore::open(std::string directory, Clock& clock,
                                                                          Random& random, Duration first_byte_delay,

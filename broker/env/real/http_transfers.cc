@@ -1,6 +1,7 @@
 #include "broker/env/real/http_transfers.h"
 
 #include "broker/env/real/http_transfer.h"
+#include "broker/env/real/scheduling.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -266,7 +267,10 @@ class HttpTransfers::Loop {
 HttpTransfers::HttpTransfers(Cores& cores, Clock& clock, Options options) : cores_(cores), clock_(clock) {
   init_curl_once();
   loop_ = std::make_unique<Loop>(*this, std::move(options));
-  thread_ = std::thread([this] { loop_->run(); });
+  thread_ = std::thread([this] {
+    make_way();
+    loop_->run();
+  });
 }
 
 HttpTransfers::~HttpTransfers() { stop(); }

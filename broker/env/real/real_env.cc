@@ -42,7 +42,7 @@ Result<std::string> archive_directory(const std::string& url) {
 struct RealEnv::Parts {
   explicit Parts(const RealEnvOptions& options) : disk(options.disk_threads), reactors(options.cores) {
     if (options.cache_disk_threads == 0) return;
-    cache_disk.emplace(options.cache_disk_threads);
+    cache_disk.emplace(options.cache_disk_threads, BlockingPool::Urgency::makes_way);
     cache_files.emplace(*cache_disk);
   }
 

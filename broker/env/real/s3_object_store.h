@@ -108,7 +108,7 @@ class S3ObjectStore final : public ObjectStore {
   std::atomic<bool> stopping_{false};
   std::atomic<Instant::rep> next_line_{std::numeric_limits<Instant::rep>::min()};  // about failures, in the log
   std::vector<std::unique_ptr<ByteBudget>> upload_budgets_;                        // by core
-  BlockingPool hashing_{1};
+  BlockingPool hashing_{1, BlockingPool::Urgency::makes_way};
   HttpTransfers transfers_;
 };
 
