@@ -9,13 +9,10 @@
 #include <filesystem>
 #include <future>
 #include <set>
-#include <thread>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -76,51 +73,6 @@ TEST(RealFiles, TheWriteAheadLogDoesNotWaitForThreadsThatAreStuckInOtherFiles) {
   for (auto& each : stuck) EXPECT_TRUE(each.get());
   EXPECT_TRUE(opened.get());
   ::close(other_end);
-}
-
-// A client that takes as fast as it is given leaves others of its core their turns.
-Task<void> send_all(Connection& connection, Slices slices, Deadline deadline, bool& done) {
-  EXPECT_TRUE(co_await connection.write(std::move(slices), deadline));
-  done = true;
-}
-Task<int> turns_while_sending(Env& env, const std::string& path) {
-  constexpr std::size_t kSize = 64 << 20;
-  auto listener = *co_await env.network.listen({"127.0.0.1", 0});
-  auto peer = std::thread([to = listener->local()] {
-    int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(to.port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);  // NOLINT: sockets API
-    std::vector<char> room(4 << 20);
-    while (::read(socket, room.data(), room.size()) > 0) {
-    }
-    ::close(socket);
-  });
-  auto connection = *co_await listener->accept(env.cores.current());
-  auto file = *co_await env.files.open(path, OpenMode::create);
-  EXPECT_TRUE(co_await file->write_at(0, slices(kSize)));
-  auto stored = file->resident(0, static_cast<Bytes>(kSize));
-  CHECK(stored.has_value());
-  Slices answer{*stored};
-  bool done = false;
-  TaskGroup group(env.cores);
-  group.spawn(send_all(*connection, std::move(answer), test::soon(env), done));
-  int turns = 0;
-  while (!done) {
-    co_await sleep_until(env.clock, env.clock.now() + 1us);
-    ++turns;
-  }
-  co_await group.join();
-  connection->close();
-  peer.join();
-  co_return turns;
-}
-TEST(RealNetwork, ALargeAnswerGoesOutInTurnsWithWhatElseTheCoreHasToDo) {
-  test::InReality world;
-  ASSERT_TRUE(world.run(world.env().files.create_directories(world.directory())));
-  EXPECT_GE(world.run(turns_while_sending(world.env(), world.directory() + "/sent")), 64);
 }
 
 Task<std::vector<int>> bounce(Cores& cores, int left) {
