@@ -9,7 +9,7 @@ namespace forelog {
 class NoArchive final : public env::ObjectStore {
  public:
   Task<Result<void>> put(std::string key, env::ObjectContent&, Deadline) override { co_return refuse(key); }
-  Task<Result<void>> get_range(std::string key, Bytes, Bytes, OnBytes, env::TrafficClass, Deadline) override {
+  Task<Result<void>> get_range(std::string key, Bytes, Bytes, OnPiece, env::TrafficClass, Deadline) override {
     co_return refuse(key);
   }
   Task<Result<env::ObjectInfo>> head(std::string key, Deadline) override { co_return refuse(key); }

@@ -67,22 +67,25 @@ struct ArchiveSource::Extent {
 
 namespace {
 
-// Cuts the bytes of one answer into blocks. Each block gets memory of its own, so that none keeps its neighbours alive;
-// what arrives as exactly one block is that block.
+using Piece = env::ObjectStore::Piece;
+
+// Cuts the pieces of one answer into blocks. Each block gets memory of its own, so that none keeps its neighbours
+// alive; what arrives as exactly one block is that block, with the checksum that it came with.
 class BlockCutter {
  public:
   BlockCutter(std::uint32_t first, Bytes first_size) : index_(first), size_(static_cast<std::size_t>(first_size)) {}
 
+  // The piece itself, when it is the next block.
+  bool is_block(const Piece& piece) const { return filled_ == 0 && piece.bytes.size() == size_; }
   // Takes bytes off the front of `bytes` until a block is whole; yields it then.
-  std::optional<Buffer> take(Buffer& bytes) {
-    if (filled_ == 0 && bytes.size() == size_) return std::exchange(bytes, {});
+  std::optional<Piece> take(Buffer& bytes) {
     if (block_.size() != size_) block_ = MutableBuffer(size_);
     auto size = std::min(bytes.size(), size_ - filled_);
     std::memcpy(block_.data() + filled_, bytes.data(), size);
     filled_ += size;
     bytes = bytes.slice(size);
     if (filled_ < size_) return std::nullopt;
-    return std::move(block_).freeze();
+    return Piece(std::move(block_).freeze());
   }
   std::uint32_t index() const { return index_; }
   void next(Bytes size) {
@@ -195,18 +198,17 @@ Task<void> ArchiveSource::attempt(std::shared_ptr<Extent> extent, bool hedge) {
   auto from = cache::position_of(first);
   auto size = std::min(cache::position_of(extent->after_last_missing()), extent->footer->size) - from;
   auto cutter = std::make_shared<BlockCutter>(first, extent->size_of(first));
-  env::ObjectStore::OnBytes on_bytes = [this, extent, cutter, began, hedge](Buffer bytes) {
-    metrics_.get_bytes.add(static_cast<Bytes>(bytes.size()));
-    for (auto rest = std::move(bytes); !rest.empty();) {
-      auto index = cutter->index();
-      if (index >= extent->range.end()) return;
+  auto cut = [this, extent, cutter, began, hedge](Piece block) {
+    auto index = cutter->index();
+    cutter->next(index + 1 < extent->range.end() ? extent->size_of(index + 1) : 0);
+    take_block(*extent, index, std::move(block), began, hedge);
+  };
+  env::ObjectStore::OnPiece on_piece = [this, extent, cutter, cut](Piece piece) {
+    metrics_.get_bytes.add(static_cast<Bytes>(piece.bytes.size()));
+    if (cutter->index() < extent->range.end() && cutter->is_block(piece)) return cut(std::move(piece));
+    for (auto rest = std::move(piece.bytes); !rest.empty() && cutter->index() < extent->range.end();) {
       auto block = cutter->take(rest);
-      if (!block) return;
-      if (index + 1 < extent->range.end())
-        cutter->next(extent->size_of(index + 1));
-      else
-        cutter->next(0);
-      take_block(*extent, index, *std::move(block), began, hedge);
+      if (block) cut(*std::move(block));
     }
   };
   ++metrics_.get_requests;
@@ -214,16 +216,17 @@ Task<void> ArchiveSource::attempt(std::shared_ptr<Extent> extent, bool hedge) {
   auto patience = std::max((extent->deadline - began) / 2, kAttemptTimeoutMin);
   auto deadline = std::min(extent->deadline, began + patience);
   auto traffic = *extent->priority == cache::Priority::demand ? env::TrafficClass::cold : env::TrafficClass::prefetch;
-  auto result = co_await parts_.store.get_range(extent->key, from, size, std::move(on_bytes), traffic, deadline);
+  auto result = co_await parts_.store.get_range(extent->key, from, size, std::move(on_piece), traffic, deadline);
   if (!result && !extent->error) extent->error = std::move(result).error();
   if (extent->missing_count == 0) metrics_.whole.record(parts_.clock.now() - began);
   --extent->requests;
   extent->changed.notify();
 }
 
-void ArchiveSource::take_block(Extent& extent, std::uint32_t index, Buffer bytes, Instant began, bool hedge) {
+void ArchiveSource::take_block(Extent& extent, std::uint32_t index, Piece block, Instant began, bool hedge) {
   if (!extent.misses(index)) return;
-  auto verified = log::verify_block(*extent.footer, index, bytes);
+  auto size = static_cast<Bytes>(block.bytes.size());
+  auto verified = log::verify_block(*extent.footer, index, size, block.crc32c);
   if (!verified) {
     ++metrics_.corrupt_blocks;
     extent.error = Error{ErrorCode::kCorruptBlock, BlockId{extent.range.shard, index}.text() + " in " + extent.key};
@@ -237,7 +240,7 @@ void ArchiveSource::take_block(Extent& extent, std::uint32_t index, Buffer bytes
   }
   extent.missing[index - extent.range.first] = false;
   --extent.missing_count;
-  extent.on_block(index, std::move(bytes));
+  extent.on_block(index, std::move(block.bytes));
   extent.changed.notify();
 }
 

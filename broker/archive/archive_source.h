@@ -80,7 +80,7 @@ class ArchiveSource final : public cache::BlockSource {
   Task<Result<void>> complete(std::shared_ptr<Extent> extent, cache::LoadPriority priority);
   Task<bool> try_once(std::shared_ptr<Extent> extent, cache::LoadPriority priority);
   Task<void> attempt(std::shared_ptr<Extent> extent, bool hedge);
-  void take_block(Extent& extent, std::uint32_t index, Buffer bytes, Instant began, bool hedge);
+  void take_block(Extent& extent, std::uint32_t index, env::ObjectStore::Piece block, Instant began, bool hedge);
 
   Parts parts_;
   ArchiveSettings settings_;

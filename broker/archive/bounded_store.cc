@@ -51,7 +51,7 @@ class LentContent final : public env::ObjectContent {
 };
 
 struct LentSink {
-  env::ObjectStore::OnBytes on_bytes;
+  env::ObjectStore::OnPiece on_piece;
 };
 
 Task<Result<void>> put_lent(env::ObjectStore& store, std::string key, std::shared_ptr<LentContent> content,
@@ -101,15 +101,15 @@ Task<Result<void>> BoundedStore::put(std::string key, env::ObjectContent& conten
   co_return done;
 }
 
-Task<Result<void>> BoundedStore::get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes,
+Task<Result<void>> BoundedStore::get_range(std::string key, Bytes from, Bytes size, OnPiece on_piece,
                                            env::TrafficClass traffic, Deadline deadline) {
-  auto sink = std::make_shared<LentSink>(std::move(on_bytes));
-  OnBytes pass_on = [sink](Buffer bytes) {
-    if (sink->on_bytes) sink->on_bytes(std::move(bytes));
+  auto sink = std::make_shared<LentSink>(std::move(on_piece));
+  OnPiece pass_on = [sink](Piece piece) {
+    if (sink->on_piece) sink->on_piece(std::move(piece));
   };
   auto call = store_.get_range(key, from, size, std::move(pass_on), traffic, deadline);
   auto done = co_await bounded(std::move(key), std::move(call), deadline);
-  sink->on_bytes = nullptr;
+  sink->on_piece = nullptr;
   co_return done;
 }
 

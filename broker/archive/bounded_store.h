@@ -25,7 +25,7 @@ class BoundedStore final : public env::ObjectStore {
   void stop(Duration grace);
 
   Task<Result<void>> put(std::string key, env::ObjectContent& content, Deadline deadline) override;
-  Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, env::TrafficClass traffic,
+  Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnPiece on_piece, env::TrafficClass traffic,
                                Deadline deadline) override;
   Task<Result<env::ObjectInfo>> head(std::string key, Deadline deadline) override;
   Task<Result<void>> remove(std::string key, Deadline deadline) override;

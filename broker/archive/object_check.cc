@@ -20,11 +20,12 @@ struct Blocks {
   Bytes filled = 0;
   std::optional<std::uint32_t> wrong;
 
-  void take(ByteView bytes) {
-    while (!bytes.empty() && index < footer.block_count()) {
+  void take(const env::ObjectStore::Piece& piece) {
+    for (auto bytes = piece.bytes.view(); !bytes.empty() && index < footer.block_count();) {
       auto block = std::min(kBlockSize, footer.size - static_cast<Bytes>(index) * kBlockSize);
       auto size = std::min(static_cast<Bytes>(bytes.size()), block - filled);
-      crc = crc32c_extend(crc, bytes.first(static_cast<std::size_t>(size)));
+      bool is_block = size == block && piece.bytes.size() == static_cast<std::size_t>(size);
+      crc = is_block ? piece.crc32c : crc32c_extend(crc, bytes.first(static_cast<std::size_t>(size)));
       bytes = bytes.subspan(static_cast<std::size_t>(size));
       filled += size;
       if (filled < block) return;
@@ -60,9 +61,9 @@ Task<Result<log::Footer>> read_footer_of(env::ObjectStore& store, std::string ke
 Task<Result<void>> check_blocks(env::ObjectStore& store, std::string key, const log::Footer& footer,
                                 std::function<void(Bytes)> on_read, Deadline deadline) {
   auto blocks = std::make_shared<Blocks>(footer);
-  env::ObjectStore::OnBytes take = [blocks, on_read = std::move(on_read)](Buffer bytes) {
-    blocks->take(bytes);
-    on_read(static_cast<Bytes>(bytes.size()));
+  env::ObjectStore::OnPiece take = [blocks, on_read = std::move(on_read)](env::ObjectStore::Piece piece) {
+    blocks->take(piece);
+    on_read(static_cast<Bytes>(piece.bytes.size()));
   };
   CO_TRY(co_await store.get_range(key, 0, footer.size, std::move(take), env::TrafficClass::archive, deadline));
   if (blocks->wrong)

@@ -76,8 +76,10 @@ Task<Result<Buffer>> FileContent::read(Bytes from, Bytes size) {
 
 Task<Result<Buffer>> read_range(env::ObjectStore& store, std::string key, Bytes from, Bytes size, Deadline deadline) {
   auto parts = std::make_shared<Slices>();
-  env::ObjectStore::OnBytes on_bytes = [parts](Buffer bytes) { parts->push_back(std::move(bytes)); };
-  CO_TRY(co_await store.get_range(key, from, size, std::move(on_bytes), env::TrafficClass::cold, deadline));
+  env::ObjectStore::OnPiece on_piece = [parts](env::ObjectStore::Piece piece) {
+    parts->push_back(std::move(piece.bytes));
+  };
+  CO_TRY(co_await store.get_range(key, from, size, std::move(on_piece), env::TrafficClass::cold, deadline));
   if (total_size(*parts) != size)
     co_return fail(ErrorCode::kArchiveUnavailable, key + ": not the bytes that were asked for");
   co_return flatten(*parts);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "broker/base/bytes.h"
+#include "broker/base/crc32c.h"
 #include "broker/base/metrics.h"
 #include "broker/base/result.h"
 #include "broker/base/time.h"
@@ -33,14 +34,22 @@ class ObjectContent {
 
 class ObjectStore {
  public:
-  // Takes bytes as they arrive, in order, on the core that asked. Each buffer keeps no more memory alive than its own.
-  using OnBytes = std::move_only_function<void(Buffer)>;
+  // A part of an answer. The checksum is of the bytes as they lie in this buffer, which keeps no more memory alive than
+  // its own; it is computed where they arrive, so that the core need not go over them once more.
+  struct Piece {
+    explicit Piece(Buffer arrived) : bytes(std::move(arrived)), crc32c(forelog::crc32c(bytes)) {}
+    Buffer bytes;
+    std::uint32_t crc32c;
+  };
+  // Takes pieces as they arrive, in order, on the core that asked. They may be of any size; real stores make them
+  // kBlockSize, counted from where the range begins, until the last one or until an answer breaks off and goes on.
+  using OnPiece = std::move_only_function<void(Piece)>;
   virtual ~ObjectStore() = default;
 
   // The object exists, whole and durable, when this succeeds. Putting the same key again replaces it.
   virtual Task<Result<void>> put(std::string key, ObjectContent& content, Deadline deadline) = 0;
   // Hands out bytes `[from, from + size)`; fails if the object is shorter. `traffic` says who waits for them.
-  virtual Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, TrafficClass traffic,
+  virtual Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnPiece on_piece, TrafficClass traffic,
                                        Deadline deadline) = 0;
   virtual Task<Result<ObjectInfo>> head(std::string key, Deadline deadline) = 0;
   virtual Task<Result<void>> remove(std::string key, Deadline deadline) = 0;  // succeeds when it is not there

@@ -178,9 +178,13 @@ std::uint32_t Footer::block_crc(std::uint32_t block) const {
 }
 
 Result<void> verify_block(const Footer& footer, std::uint32_t index, ByteView block) {
+  return verify_block(footer, index, static_cast<Bytes>(block.size()), crc32c(block));
+}
+
+Result<void> verify_block(const Footer& footer, std::uint32_t index, Bytes size, std::uint32_t crc) {
   CHECK(index < footer.block_count(), "the shard has no such block");
   auto expected = std::min(kBlockSize, footer.size - Bytes{index} * kBlockSize);
-  if (static_cast<Bytes>(block.size()) == expected && crc32c(block) == footer.block_crc(index)) return {};
+  if (size == expected && crc == footer.block_crc(index)) return {};
   return fail(ErrorCode::kCorruptBlock, BlockId{footer.shard, index}.text());
 }
 

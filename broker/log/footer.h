@@ -72,6 +72,8 @@ Result<FooterPlace> find_footer(ByteView trailer);
 
 // Whether `block` is what the footer says; `index` counts blocks of the shard.
 Result<void> verify_block(const Footer& footer, std::uint32_t index, ByteView block);
+// The same by what is known of the block: its size, and the CRC-32C of its bytes.
+Result<void> verify_block(const Footer& footer, std::uint32_t index, Bytes size, std::uint32_t crc);
 
 // Grows a footer while its shard grows. Each byte is read once, for the block checksums.
 class FooterBuilder {

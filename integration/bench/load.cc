@@ -5,6 +5,7 @@
 //   load consume    BROKER TOPIC --megabytes M                 from the beginning; with --warm-up again and again;
 //                                                              no faster than --megabytes-per-second
 //   load end-to-end BROKER TOPIC --records-per-second R --seconds S   produced and consumed at once
+//   load echo       - -           --records-per-second R --seconds S   no broker: what the machine itself takes
 //
 // All: --partitions N --record BYTES --warm-up S --broker-pid PID (its CPU and memory are counted over the same time).
 // Producers: --acks --linger MS --batch-records N --outstanding RECORDS.
@@ -379,8 +380,10 @@ int main(int argc, char** argv) {
     load::consume(options);
   } else if (options.mode == "end-to-end") {
     load::end_to_end(options);
+  } else if (options.mode == "echo") {
+    load::echo(options);
   } else {
-    load::die("produce, rate, consume or end-to-end?");
+    load::die("produce, rate, consume, end-to-end or echo?");
   }
   return 0;
 }

@@ -38,7 +38,7 @@ void die(const std::string& why) {
 
 // --- command line ----------------------------------------------------------------------------------------------------
 Options::Options(int argc, char** argv) {
-  if (argc < 4) die("usage: load produce|rate|consume|end-to-end BROKER TOPIC [--flag value]...");
+  if (argc < 4) die("usage: load produce|rate|consume|end-to-end|echo BROKER TOPIC [--flag value]...");
   mode = argv[1], broker = argv[2], topic = argv[3];
   for (int i = 4; i < argc; i += 2) {
     std::string flag = argv[i];

@@ -130,5 +130,6 @@ std::map<std::string, std::string> producer_settings(const Options& options);
 std::map<std::string, std::string> consumer_settings(const Options& options);
 void assign(const Handle& consumer, const Options& options, std::int64_t offset);
 std::string value_of_size(std::size_t size);
+void echo(const Options& options);  // prints its line
 
 }  // namespace load

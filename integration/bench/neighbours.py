@@ -4,7 +4,8 @@
 Records are produced at a fixed rate to a topic of its own and read at its end, in three phases that take turns: quiet;
 beside a replay of as many partitions from the local disk (warm); beside the same from an archive 50 ms away (cold), at
 the same MB/s. Latency counts from the moment a record was due. The replaying client is nicer than everybody else, as
-it would run on another machine.
+it would run on another machine. Beside each phase stands what a bare echo over loopback sees at the same rate: what
+the machine itself makes of the load.
 """
 import argparse
 import json
@@ -36,7 +37,7 @@ def measure(broker, phase, args, megabytes):
     broker.start()
     beside = None
     if phase != "quiet":
-        beside = replay(broker, f"{phase}{args.partitions}", args, megabytes, args.seconds + 8)
+        beside = replay(broker, f"{phase}{args.partitions}", args, megabytes, args.seconds + args.echo_seconds + 8)
     archive = broker.metric("forelog_archive_get_bytes_total")
     reads = broker.metric("forelog_read_bytes_total")
     tail = [LOAD, "end-to-end", broker.address, "tail", "--partitions", "8", "--records-per-second", str(args.records_per_s)]
@@ -44,6 +45,8 @@ def measure(broker, phase, args, megabytes):
     figures = json.loads(harness.run(tail, timeout=args.seconds + 60))
     figures["archive_mb"] = (broker.metric("forelog_archive_get_bytes_total") - archive) / (1 << 20)
     figures["read_mb"] = (broker.metric("forelog_read_bytes_total") - reads) / (1 << 20)
+    echo = [LOAD, "echo", "-", "-", "--records-per-second", str(args.records_per_s), "--seconds", str(args.echo_seconds)]
+    figures["echo_p99_ms"] = json.loads(harness.run(echo, timeout=60))["p99_ms"]
     if beside:
         beside.terminate()
         beside.wait()
@@ -59,7 +62,9 @@ def main():
     parser.add_argument("--replay-mb-per-s", type=int, default=200)
     parser.add_argument("--records-per-s", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--echo-seconds", type=int, default=5)
     parser.add_argument("--delay-ms", type=int, default=50)
+    parser.add_argument("--cache-megabytes", type=int, default=512)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--durability", default="wal")
     cold.add_archive_option(parser)
@@ -67,7 +72,7 @@ def main():
     args = parser.parse_args()
     folder = args.data or tempfile.mkdtemp(prefix="forelog-neighbours-")
     os.makedirs(folder, exist_ok=True)
-    broker = harness.Broker(folder, **{**cold.SETTINGS, "durability": args.durability, "cache.memory": 128 << 20})
+    broker = harness.Broker(folder, **{**cold.SETTINGS, "durability": args.durability, "cache.memory": args.cache_megabytes << 20})
     server = None
     try:
         server = cold.use_archive(broker, args.archive)
@@ -86,17 +91,18 @@ def main():
                 runs[phase].append(measure(broker, phase, args, size))
         print(f"{args.records_per_s} records/s of 1 KiB, linger 0, durability={args.durability}; {args.partitions} partitions replayed at "
               f"{args.replay_mb_per_s} MB/s at most; median (range) of {args.runs}.\n")
-        print("| beside | end to end p50 ms | p99 ms | acknowledged p99 ms | MB read | of these from the archive |\n|---|---:|---:|---:|---:|---:|")
+        print("| beside | end to end p50 ms | p99 ms | acknowledged p99 ms | a bare echo's p99 ms | MB read | of these from the archive |\n|---|---:|---:|---:|---:|---:|---:|")
         for phase in PHASES:
             def text(key, digits=2, phase=phase):
                 values = [figures[key] for figures in runs[phase]]
                 return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
-            print(f"| {phase} | {text('p50_ms')} | {text('p99_ms')} | {text('acknowledged_p99_ms')} | {text('read_mb', 0)} | {text('archive_mb', 0)} |")
+            print(f"| {phase} | {text('p50_ms')} | {text('p99_ms')} | {text('acknowledged_p99_ms')} | {text('echo_p99_ms')} | {text('read_mb', 0)} | {text('archive_mb', 0)} |")
 
         def ratio(key, over, under):
             return statistics.median(a[key] / b[key] for a, b in zip(runs[over], runs[under]))
 
-        print(f"\nTail p99, cold ÷ quiet: {ratio('p99_ms', 'cold', 'quiet'):.2f}; "
+        print(f"\nTail p99, cold ÷ quiet: {ratio('p99_ms', 'cold', 'quiet'):.2f}, cold ÷ warm: {ratio('p99_ms', 'cold', 'warm'):.2f}; "
+              f"a bare echo's, cold ÷ quiet: {ratio('echo_p99_ms', 'cold', 'quiet'):.2f}; "
               f"acknowledged p99, cold ÷ warm: {ratio('acknowledged_p99_ms', 'cold', 'warm'):.2f}")
     finally:
         broker.close()

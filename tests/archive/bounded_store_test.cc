@@ -29,10 +29,10 @@ class HangingStore final : public env::ObjectStore {
     ++pieces_read;
     co_return Result<void>{};
   }
-  Task<Result<void>> get_range(std::string, Bytes, Bytes, OnBytes on_bytes, env::TrafficClass, Deadline) override {
-    on_bytes(Buffer::copy_of("early"));
+  Task<Result<void>> get_range(std::string, Bytes, Bytes, OnPiece on_piece, env::TrafficClass, Deadline) override {
+    on_piece(Piece(Buffer::copy_of("early")));
     co_await wait();
-    on_bytes(Buffer::copy_of("late"));
+    on_piece(Piece(Buffer::copy_of("late")));
     co_return Result<void>{};
   }
   Task<Result<env::ObjectInfo>> head(std::string key, Deadline) override {
@@ -89,8 +89,9 @@ TEST_F(BoundedStoreTest, PassesOnWhatAnswersInTime) {
   ASSERT_TRUE(info);
   EXPECT_EQ(info->size, 7);
   std::string got;
-  EXPECT_TRUE(
-      timed(store.get_range("a", 0, 9, [&](Buffer bytes) { got += bytes.text(); }, env::TrafficClass::cold, in(1s))));
+  EXPECT_TRUE(timed(store.get_range(
+      "a", 0, 9, [&](const env::ObjectStore::Piece& piece) { got += piece.bytes.text(); }, env::TrafficClass::cold,
+      in(1s))));
   EXPECT_EQ(got, "earlylate");
   TwoBytes content;
   EXPECT_TRUE(timed(store.put("a", content, in(1s))));
@@ -105,8 +106,9 @@ TEST_F(BoundedStoreTest, AStoreThatForgetsADeadlineKeepsNobodyWaiting) {
 
 TEST_F(BoundedStoreTest, BytesThatComeTooLateAreDropped) {
   std::string got;
-  auto done =
-      timed(store.get_range("a", 0, 9, [&](Buffer bytes) { got += bytes.text(); }, env::TrafficClass::cold, in(1s)));
+  auto done = timed(store.get_range(
+      "a", 0, 9, [&](const env::ObjectStore::Piece& piece) { got += piece.bytes.text(); }, env::TrafficClass::cold,
+      in(1s)));
   EXPECT_EQ(done.error().code, ErrorCode::kTimeout);
   behind.answer();
   world.run_for(1s);

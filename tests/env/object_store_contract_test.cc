@@ -1,4 +1,5 @@
 // What every implementation of ObjectStore promises.
+#include "broker/base/limits.h"
 #include "tests/support/worlds.h"
 
 #include <algorithm>
@@ -24,6 +25,7 @@ template <class World>
 struct ObjectStoreContract : testing::Test {
   World world;
   ObjectStore& store() { return *world.env().archive; }
+  std::vector<Bytes> pieces;  // of the last `get`
 
   void SetUp() override {
     if constexpr (requires { World::is_available(); }) {
@@ -37,7 +39,12 @@ struct ObjectStoreContract : testing::Test {
   }
   Result<std::string> get(std::string key, Bytes from, Bytes size) {
     std::string text;
-    auto take = [&](Buffer bytes) { text += bytes.text(); };
+    pieces.clear();
+    auto take = [&](const ObjectStore::Piece& piece) {
+      text += piece.bytes.text();
+      pieces.push_back(static_cast<Bytes>(piece.bytes.size()));
+      EXPECT_EQ(piece.crc32c, crc32c(piece.bytes));
+    };
     auto done =
         world.run(store().get_range(std::move(key), from, size, take, TrafficClass::cold, test::soon(world.env())));
     if (!done) return fail(done.error());
@@ -63,6 +70,13 @@ TYPED_TEST(ObjectStoreContract, HandsOutAnyRangeInOrder) {
   EXPECT_EQ(*this->get("t/0/shard", 1'234'567, 700'001), text.substr(1'234'567, 700'001));
   EXPECT_EQ(*this->get("t/0/shard", 5, 0), "");
   EXPECT_EQ(this->head("t/0/shard")->size, static_cast<Bytes>(text.size()));
+}
+
+TYPED_TEST(ObjectStoreContract, PiecesAreBlocksCountedFromWhereTheRangeBegins) {
+  if constexpr (std::is_same_v<TypeParam, test::InSimulation>) GTEST_SKIP() << "cuts where it likes";
+  ASSERT_TRUE(this->put("k", std::string(2'000'000, 'x')));
+  ASSERT_TRUE(this->get("k", 1000, 3 * kBlockSize + 7));
+  EXPECT_EQ(this->pieces, (std::vector<Bytes>{kBlockSize, kBlockSize, kBlockSize, 7}));
 }
 
 TYPED_TEST(ObjectStoreContract, PuttingAgainReplaces) {
@@ -120,7 +134,10 @@ struct SimulatedArchiveFaults : testing::Test {
   void SetUp() override { world.world().objects()["k"] = Buffer::take(std::string(1'000'000, 'x')); }
   Result<void> get() {
     got.clear();
-    auto take = [this](Buffer bytes) { got += bytes.text(); };
+    auto take = [this](const ObjectStore::Piece& piece) {
+      got += piece.bytes.text();
+      EXPECT_EQ(piece.crc32c, crc32c(piece.bytes));  // of what came, right or wrong
+    };
     return world.run(store.get_range("k", 0, 1'000'000, take, TrafficClass::cold, world.env().clock.now() + 5s));
   }
 };

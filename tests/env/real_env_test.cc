@@ -9,10 +9,13 @@
 #include <filesystem>
 #include <future>
 #include <set>
+#include <thread>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +76,59 @@ TEST(RealFiles, TheWriteAheadLogDoesNotWaitForThreadsThatAreStuckInOtherFiles) {
   for (auto& each : stuck) EXPECT_TRUE(each.get());
   EXPECT_TRUE(opened.get());
   ::close(other_end);
+}
+
+// Reads as fast as it is given, on a thread of its own, until the other side closes.
+std::thread eager_reader(const Endpoint& of) {
+  return std::thread([port = of.port] {
+    int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);  // NOLINT: sockets API
+    std::vector<char> room(4 << 20);
+    while (::read(socket, room.data(), room.size()) > 0) {
+    }
+    ::close(socket);
+  });
+}
+
+struct Stretch {
+  std::size_t now = 0;
+  std::size_t longest = 0;
+  bool over = false;
+};
+Task<void> send_in_small_writes(Connection& connection, std::size_t size, Deadline deadline, Stretch& stretch) {
+  constexpr std::size_t kWrite = 64 << 10;
+  for (std::size_t at = 0; at < size; at += kWrite) {
+    EXPECT_TRUE(co_await connection.write(slices(kWrite), deadline));
+    stretch.now += kWrite;
+    stretch.longest = std::max(stretch.longest, stretch.now);
+  }
+  stretch.over = true;
+}
+Task<std::size_t> longest_without_a_turn_for_others(Env& env) {
+  auto listener = *co_await env.network.listen({"127.0.0.1", 0});
+  auto peer = eager_reader(listener->local());
+  auto connection = *co_await listener->accept(env.cores.current());
+  Stretch stretch;
+  TaskGroup group(env.cores);
+  group.spawn(send_in_small_writes(*connection, 256 << 20, test::soon(env), stretch));
+  while (!stretch.over) {
+    stretch.now = 0;
+    Event again(env.clock);
+    env.cores.post(env.cores.current(), [&again] { again.notify(); });
+    co_await again.wait(kForever);
+  }
+  co_await group.join();
+  connection->close();
+  peer.join();
+  co_return stretch.longest;
+}
+TEST(RealNetwork, AClientThatTakesAllAtOnceLeavesOthersOfItsCoreTheirTurns) {
+  test::InReality world;
+  EXPECT_LE(world.run(longest_without_a_turn_for_others(world.env())), 1U << 20);
 }
 
 Task<std::vector<int>> bounce(Cores& cores, int left) {
@@ -253,7 +309,7 @@ TEST(RealEnv, StopsWithTasksThatNobodyJoined) {
 }
 
 Task<void> get_one(Env& env, int& done) {
-  auto ignore = [](Buffer) {};
+  auto ignore = [](const ObjectStore::Piece&) {};
   auto got = co_await env.archive->get_range("k", 0, 1, ignore, TrafficClass::cold, test::soon(env));
   if (got) ++done;
 }

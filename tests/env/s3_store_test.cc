@@ -69,7 +69,7 @@ struct Compare {
 
 Task<void> read_one(Env& env, Bytes from, int& right) {
   Compare compare{from};
-  auto take = [&compare](const Buffer& bytes) { compare.take(bytes); };
+  auto take = [&compare](const ObjectStore::Piece& piece) { compare.take(piece.bytes); };
   auto got = co_await env.archive->get_range("shared", from, 64_KiB, take, TrafficClass::cold, test::soon(env));
   if (got && compare.same && compare.at == from + 64_KiB) ++right;
 }
@@ -108,7 +108,7 @@ TEST_F(InS3Test, LargeObjectsGoInPartsAndComeBackWhole) {
   EXPECT_EQ(metric("forelog_s3_requests_total", "kind=\"part\",outcome=\"ok\""), 4);
   EXPECT_EQ(world->run(store().head("large", soon()))->size, content.size());
   Compare compare;
-  auto take = [&](const Buffer& bytes) { compare.take(bytes); };
+  auto take = [&](const ObjectStore::Piece& piece) { compare.take(piece.bytes); };
   auto got = world->run(store().get_range("large", 0, content.size(), take, TrafficClass::cold, soon()));
   ASSERT_TRUE(got) << got.error().text();
   EXPECT_EQ(compare.at, content.size());
@@ -167,7 +167,7 @@ TEST_F(InS3Test, AStopEndsWhatIsUnderWay) {
   Pattern content(1_MiB);
   ASSERT_TRUE(world->run(store().put("k", content, soon())));
   store().interrupt();
-  auto nothing = [](Buffer) {};
+  auto nothing = [](const ObjectStore::Piece&) {};
   auto got = world->run(store().get_range("k", 0, 10, nothing, TrafficClass::cold, soon()));
   EXPECT_EQ(got.error().code, ErrorCode::kStopping);
   EXPECT_EQ(world->run(store().put("k2", content, soon())).error().code, ErrorCode::kStopping);

@@ -1,6 +1,7 @@
 #include "broker/env/real/directory_object_store.h"
 
 #include "broker/base/ids.h"
+#include "broker/base/limits.h"
 #include "broker/env/event.h"
 #include "broker/env/object_key.h"
 #include "broker/env/real/object_directory.h"
@@ -14,13 +15,21 @@
 namespace forelog::env {
 namespace {
 
-constexpr Bytes kReadChunk = 256_KiB;
+constexpr std::size_t kPiecesAtOnce = 4;  // read in one go, after the first, for which somebody may wait
 constexpr Bytes kWriteChunk = 1_MiB;
 
 // A wait must not outlast `deadline`; what passes it was not worth beginning.
 Result<void> check_deadline(const Clock& clock, const std::string& key, Deadline deadline) {
   if (clock.now() < deadline) return {};
   return fail(ErrorCode::kTimeout, "archive object " + key);
+}
+
+// Up to `count` pieces from `from` on, none past `end`. The last is shorter than it should be where the file ends.
+Result<std::vector<ObjectStore::Piece>> read_pieces(PosixFile& file, Bytes from, Bytes end, std::size_t count) {
+  std::vector<ObjectStore::Piece> pieces;
+  for (; from < end && pieces.size() < count; from += kBlockSize)
+    pieces.emplace_back(TRY(file.read_at(from, std::min(kBlockSize, end - from))));
+  return pieces;
 }
 
 Result<std::shared_ptr<PosixFile>> open_shared(const std::string& path, int flags) {
@@ -93,7 +102,7 @@ Task<Result<void>> DirectoryObjectStore::put(std::string key, ObjectContent& con
   co_return fail(archive_error(directory_, std::move(done).error()));
 }
 
-Task<Result<void>> DirectoryObjectStore::get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes,
+Task<Result<void>> DirectoryObjectStore::get_range(std::string key, Bytes from, Bytes size, OnPiece on_piece,
                                                    TrafficClass /*traffic*/, Deadline deadline) {
   if (!is_object_key(key) || from < 0 || size < 0) co_return fail(ErrorCode::kMalformed, "archive key '" + key + "'");
   CO_TRY(co_await begin(key, deadline));
@@ -103,15 +112,17 @@ Task<Result<void>> DirectoryObjectStore::get_range(std::string key, Bytes from, 
     return file;
   };
   auto file = CO_TRY(co_await pool_.run(std::move(open)));
-  for (auto end = from + size; from < end;) {
+  std::size_t count = 1;
+  for (auto end = from + size; from < end; count = kPiecesAtOnce) {
     CO_TRY(check_deadline(clock_, key, deadline));
-    auto wanted = std::min(kReadChunk, end - from);
-    auto read = [file, from, wanted] { return file->read_at(from, wanted); };
-    auto bytes = CO_TRY(co_await pool_.run(std::move(read)));
-    if (static_cast<Bytes>(bytes.size()) < wanted)
-      co_return fail(ErrorCode::kCorruptBlock, "archive object " + key + " is shorter than the range asked for");
-    from += wanted;
-    on_bytes(std::move(bytes));
+    auto read = [file, from, end, count] { return read_pieces(*file, from, end, count); };
+    auto pieces = CO_TRY(co_await pool_.run(std::move(read)));
+    for (auto& piece : pieces) {
+      if (static_cast<Bytes>(piece.bytes.size()) < std::min(kBlockSize, end - from))
+        co_return fail(ErrorCode::kCorruptBlock, "archive object " + key + " is shorter than the range asked for");
+      from += static_cast<Bytes>(piece.bytes.size());
+      on_piece(std::move(piece));
+    }
   }
   co_return Result<void>{};
 }

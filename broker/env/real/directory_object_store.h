@@ -25,7 +25,7 @@ class DirectoryObjectStore final : public ObjectStore {
                                                             bool clears_uploads);
 
   Task<Result<void>> put(std::string key, ObjectContent& content, Deadline deadline) override;
-  Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, TrafficClass traffic,
+  Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnPiece on_piece, TrafficClass traffic,
                                Deadline deadline) override;
   Task<Result<ObjectInfo>> head(std::string key, Deadline deadline) override;
   Task<Result<void>> remove(std::string key, Deadline deadline) override;

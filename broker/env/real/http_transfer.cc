@@ -166,9 +166,10 @@ void HttpTransfers::Transfer::flush(Cores& cores) {
   piece = {};
   s3::Answer head;
   if (!std::exchange(head_posted, true)) head = {.status = answer.status, .headers = answer.headers};
-  cores.post(home, [to = reply, head = std::move(head), rest = std::move(rest)]() mutable {
+  ObjectStore::Piece arrived(std::move(rest));
+  cores.post(home, [to = reply, head = std::move(head), arrived = std::move(arrived)]() mutable {
     if (head.status != 0) to->answer = std::move(head);
-    if (to->on_body) to->on_body(to->answer, std::move(rest));
+    if (to->on_body) to->on_body(to->answer, std::move(arrived));
   });
 }
 

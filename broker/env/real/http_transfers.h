@@ -7,6 +7,7 @@
 #pragma once
 
 #include "broker/env/cores.h"
+#include "broker/env/object_store.h"
 #include "broker/env/s3/failures.h"
 #include "broker/env/s3/request_slots.h"
 #include "broker/env/s3/signature.h"
@@ -44,7 +45,7 @@ class HttpTransfers {
 
   // Takes pieces of the body of an answer with status 2xx, with what is known of the answer before them. On the core
   // that asked, never after `send` has returned.
-  using OnBody = std::move_only_function<void(const s3::Answer& head, Buffer piece)>;
+  using OnBody = std::move_only_function<void(const s3::Answer& head, ObjectStore::Piece piece)>;
   // Without `on_body` the body stands in the answer, up to kBodyMax; more breaks the transfer. Always returns soon
   // after `deadline`, at the latest.
   static constexpr std::size_t kBodyMax = 8 << 20;

@@ -105,8 +105,8 @@ Task<s3::Answer> S3ObjectStore::send(const Ask& ask, HttpTransfers::OnBody on_bo
   Bytes received = 0;
   HttpTransfers::OnBody counted;
   if (on_body) {
-    counted = [&received, take = std::move(on_body)](const s3::Answer& head, Buffer piece) mutable {
-      received += static_cast<Bytes>(piece.size());
+    counted = [&received, take = std::move(on_body)](const s3::Answer& head, Piece piece) mutable {
+      received += static_cast<Bytes>(piece.bytes.size());
       take(head, std::move(piece));
     };
   }
@@ -155,7 +155,7 @@ struct S3ObjectStore::Reading {
   Bytes next = 0;  // the first byte not handed out yet
   Bytes end = 0;
   std::string etag{};
-  OnBytes on_bytes{};
+  OnPiece on_piece{};
   bool checked = false;          // the head of the answer under way
   std::optional<Error> wrong{};  // with that answer
 
@@ -173,17 +173,18 @@ struct S3ObjectStore::Reading {
     }
     if (etag.empty()) etag = head.header("etag");
   }
-  void take(const s3::Answer& head, Buffer piece, const std::string& key) {
+  void take(const s3::Answer& head, Piece piece, const std::string& key) {
     check(head, key);
     if (wrong) return;
-    auto size = std::min(static_cast<Bytes>(piece.size()), end - next);
-    if (size == 0) return;
-    next += size;
-    on_bytes(piece.slice(0, static_cast<std::size_t>(size)));
+    auto left = static_cast<std::size_t>(end - next);
+    if (piece.bytes.size() > left) piece = Piece(piece.bytes.slice(0, left));  // more than was asked for
+    if (piece.bytes.empty()) return;
+    next += static_cast<Bytes>(piece.bytes.size());
+    on_piece(std::move(piece));
   }
 };
 
-Task<Result<void>> S3ObjectStore::get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes,
+Task<Result<void>> S3ObjectStore::get_range(std::string key, Bytes from, Bytes size, OnPiece on_piece,
                                             TrafficClass traffic, Deadline deadline) {
   CO_TRY(check_key(key));
   if (from < 0 || size < 0) co_return fail(ErrorCode::kMalformed, "archive key '" + key + "'");
@@ -192,14 +193,14 @@ Task<Result<void>> S3ObjectStore::get_range(std::string key, Bytes from, Bytes s
     co_return Result<void>{};
   }
   Ask ask{.kind = "get", .method = "GET", .key = key, .traffic = traffic};
-  Reading reading{.next = from, .end = from + size, .on_bytes = std::move(on_bytes)};
+  Reading reading{.next = from, .end = from + size, .on_piece = std::move(on_piece)};
   for (int attempt = 1;; ++attempt) {
     auto before = reading.next;
     reading.checked = false;
     reading.wrong.reset();
     ask.headers["range"] = fmt::format("bytes={}-{}", reading.next, reading.end - 1);
     if (!reading.etag.empty()) ask.headers["if-match"] = reading.etag;
-    auto take = [&reading, &key](const s3::Answer& head, Buffer piece) { reading.take(head, std::move(piece), key); };
+    auto take = [&reading, &key](const s3::Answer& head, Piece piece) { reading.take(head, std::move(piece), key); };
     auto answer = co_await send(ask, std::move(take), deadline);
     if (reading.wrong) co_return fail(*std::move(reading.wrong));
     if (reading.next == reading.end) co_return Result<void>{};

@@ -46,7 +46,7 @@ class S3ObjectStore final : public ObjectStore {
   ~S3ObjectStore() override;
 
   Task<Result<void>> put(std::string key, ObjectContent& content, Deadline deadline) override;
-  Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes, TrafficClass traffic,
+  Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnPiece on_piece, TrafficClass traffic,
                                Deadline deadline) override;
   Task<Result<ObjectInfo>> head(std::string key, Deadline deadline) override;
   Task<Result<void>> remove(std::string key, Deadline deadline) override;

@@ -62,7 +62,7 @@ bool SimulatedArchive::is_missing(const std::string& key) {
   return !objects_.contains(key) || scheduler_.random().chance(faults_.archive_missing_rate);
 }
 
-Task<Result<void>> SimulatedArchive::get_range(std::string key, Bytes from, Bytes size, OnBytes on_bytes,
+Task<Result<void>> SimulatedArchive::get_range(std::string key, Bytes from, Bytes size, OnPiece on_piece,
                                                TrafficClass /*traffic*/, Deadline deadline) {
   ++traffic_.gets;
   CO_TRY(co_await travel(key, deadline));
@@ -87,7 +87,7 @@ Task<Result<void>> SimulatedArchive::get_range(std::string key, Bytes from, Byte
     if (std::exchange(wrong, false)) chunk = with_a_wrong_bit(chunk, scheduler_.random().next());
     at += static_cast<Bytes>(length);
     traffic_.bytes_read += static_cast<Bytes>(length);
-    on_bytes(std::move(chunk));
+    on_piece(Piece(std::move(chunk)));
   }
   if (size < whole || breaks) co_return fail(ErrorCode::kArchiveUnavailable, key + ": the answer broke off");
   co_return Result<void>{};
