@@ -259,7 +259,7 @@ std::optional<Wrong> PartitionModel::check_newest(const Newest& known, Offset fr
 
 // --- what is read ----------------------------------------------------------------------------------------------------
 
-std::optional<Wrong> PartitionModel::check_batch(log::BatchView batch) {
+std::optional<Wrong> PartitionModel::check_batch(log::BatchView batch, Witness witness) {
   auto at = " at offset " + text(batch.base_offset()) + " of " + name();
   if (!batch.crc_matches()) return Wrong{Oracle::records, "a batch with a wrong checksum" + at, true};
   auto index = index_at(batch.base_offset());
@@ -268,9 +268,6 @@ std::optional<Wrong> PartitionModel::check_batch(log::BatchView batch) {
   auto written = log::BatchView::parse(batches_[*index].view());
   CHECK(written.has_value());
   auto attributes = static_cast<std::int16_t>(written->attributes() | (plan_.append_time ? 0x08 : 0));
-  if (plan_.append_time) {
-    if (auto wrong = note_append_time(*index, batch.max_timestamp())) return wrong;
-  }
   bool same = batch.attributes() == attributes && batch.record_count() == written->record_count() &&
               batch.last_offset_delta() == written->last_offset_delta() &&
               as_text(batch.records()) == as_text(written->records());
@@ -282,10 +279,24 @@ std::optional<Wrong> PartitionModel::check_batch(log::BatchView batch) {
     same = true;
   }
   if (!same) return Wrong{Oracle::records, "a batch that differs from what was written" + at};
-  return note_epoch(*index, batch.leader_epoch());
+  return check_promises(*index, batch, witness);
 }
 
-std::optional<Wrong> PartitionModel::check(const Slices& records, Offset asked, Offset limit, Offset& next) {
+std::optional<Wrong> PartitionModel::check_promises(std::size_t index, log::BatchView batch, Witness witness) {
+  if (witness == Witness::late_client) return std::nullopt;
+  auto time = append_times_[index];
+  auto epoch = epochs_[index];
+  auto wrong = plan_.append_time ? note_append_time(index, batch.max_timestamp()) : std::nullopt;
+  if (!wrong) wrong = note_epoch(index, batch.leader_epoch());
+  if (witness == Witness::file) {
+    append_times_[index] = time;
+    epochs_[index] = epoch;
+  }
+  return wrong;
+}
+
+std::optional<Wrong> PartitionModel::check(const Slices& records, Offset asked, Offset limit, Offset& next,
+                                           Witness witness) {
   std::optional<Wrong> wrong;
   bool first = true;
   auto end = asked;
@@ -302,7 +313,7 @@ std::optional<Wrong> PartitionModel::check(const Slices& records, Offset asked, 
     } else if (batch.end_offset() > limit) {
       wrong = Wrong{Oracle::watermark, "a batch beyond the high watermark " + text(limit) + at};
     } else {
-      wrong = check_batch(batch);
+      wrong = check_batch(batch, witness);
     }
     first = false;
     end = batch.end_offset();

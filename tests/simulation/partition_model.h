@@ -88,8 +88,13 @@ class PartitionModel {
   void on_power_cut();
   bool forgetful() const { return plan_.durability == log::Durability::page_cache; }
 
+  // Who saw some records, and what that binds the broker to. The time and the epoch of a batch are promised once a
+  // client has seen them, so later ones must agree. A batch in a file may be one that nobody was ever shown: a crash
+  // may take it, and the producer's next try is another append. What was read before a power cut, and comes after it,
+  // binds a forgetful partition to nothing.
+  enum class Witness { client, file, late_client };
   // Why `records`, read at `asked`, are not what they must be; nothing when they are. `next` moves behind them.
-  std::optional<Wrong> check(const Slices& records, Offset asked, Offset limit, Offset& next);
+  std::optional<Wrong> check(const Slices& records, Offset asked, Offset limit, Offset& next, Witness witness);
 
   // --- compaction ---
   // Whether a log must still have the record at `offset`: no newer one with its key was sent, and it is no tombstone
@@ -110,7 +115,8 @@ class PartitionModel {
     std::optional<std::string> value;
     Offset superseded_by = kNoOffset;  // the next record with its key
   };
-  std::optional<Wrong> check_batch(log::BatchView batch);
+  std::optional<Wrong> check_batch(log::BatchView batch, Witness witness);
+  std::optional<Wrong> check_promises(std::size_t index, log::BatchView batch, Witness witness);
   std::optional<Wrong> check_cleaned(log::BatchView batch) const;
   std::optional<Wrong> check_missing(Offset from, Offset to) const;
   void note_records();

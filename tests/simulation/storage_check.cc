@@ -71,7 +71,7 @@ std::optional<std::string> check_segment(PartitionModel& model, const ShardId& i
     if (!log::verify_block(*footer, i, block)) return "differs from its footer in block " + std::to_string(i);
   }
   Offset next = id.base;
-  auto wrong = model.check({bytes.slice(0, data_size)}, id.base, footer->end, next);
+  auto wrong = model.check({bytes.slice(0, data_size)}, id.base, footer->end, next, PartitionModel::Witness::file);
   if (wrong) return wrong->what;
   if (next != footer->end) return "ends at " + std::to_string(next.value()) + " and says otherwise";
   return std::nullopt;
@@ -107,7 +107,8 @@ void check_partition_files(Trial& trial, Storage storage, PartitionModel& model,
     if (!footer_place(bytes)) {
       // It still grows: whole batches, and nothing behind them.
       Offset next = id.base;
-      auto wrong = bytes.empty() ? std::nullopt : model.check({bytes}, id.base, model.sent_end(), next);
+      auto wrong = bytes.empty() ? std::nullopt
+                                 : model.check({bytes}, id.base, model.sent_end(), next, PartitionModel::Witness::file);
       trial.violated_if(Oracle::files, wrong.has_value(), id.text() + ": " + (wrong ? wrong->what : ""));
       auto torn = static_cast<Bytes>(bytes.size()) - size_of_batches(bytes);
       trial.violated_if(Oracle::files, torn != 0,
