@@ -283,7 +283,7 @@ std::optional<Wrong> PartitionModel::check_batch(log::BatchView batch, Witness w
 }
 
 std::optional<Wrong> PartitionModel::check_promises(std::size_t index, log::BatchView batch, Witness witness) {
-  if (witness == Witness::late_client) return std::nullopt;
+  if (witness == Witness::in_doubt) return std::nullopt;
   auto time = append_times_[index];
   auto epoch = epochs_[index];
   auto wrong = plan_.append_time ? note_append_time(index, batch.max_timestamp()) : std::nullopt;

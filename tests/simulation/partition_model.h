@@ -90,9 +90,10 @@ class PartitionModel {
 
   // Who saw some records, and what that binds the broker to. The time and the epoch of a batch are promised once a
   // client has seen them, so later ones must agree. A batch in a file may be one that nobody was ever shown: a crash
-  // may take it, and the producer's next try is another append. What was read before a power cut, and comes after it,
-  // binds a forgetful partition to nothing.
-  enum class Witness { client, file, late_client };
+  // may take it, and the producer's next try is another append. An answer in doubt binds to nothing: one that was
+  // under way when a power cut made the partition forget, or while bits rot, as no checksum covers the epoch in a batch
+  // (record batch format 2).
+  enum class Witness { client, file, in_doubt };
   // Why `records`, read at `asked`, are not what they must be; nothing when they are. `next` moves behind them.
   std::optional<Wrong> check(const Slices& records, Offset asked, Offset limit, Offset& next, Witness witness);
 

@@ -123,7 +123,8 @@ void check_answer(Trial& trial, Position& position, wire::FetchResponse::Partiti
   trial.checked(Oracle::records);
   if (!answer.records.empty()) trial.checked(Oracle::epochs);
   if (!answer.records.empty() && model.plan().compacts) trial.checked(Oracle::compaction);
-  auto witness = before.forgotten ? PartitionModel::Witness::late_client : PartitionModel::Witness::client;
+  auto witness =
+      before.forgotten || may_be_damaged ? PartitionModel::Witness::in_doubt : PartitionModel::Witness::client;
   if (auto wrong = model.check(answer.records.slices, asked, high_watermark, next, witness)) {
     if (wrong->damaged && may_be_damaged) {
       ++trial.damaged_reads;
