@@ -128,7 +128,8 @@ class LocalLog {
   // --- epochs ---
   const std::vector<EpochStart>& epochs() const;
   Epoch latest_epoch() const;  // kNoEpoch when none
-  // Where `epoch` ended: the answer to OffsetForLeaderEpoch (replication.md §3); -1 and -1 when unknown.
+  // Where `epoch` ended: the answer to OffsetForLeaderEpoch (replication.md §3); -1 and -1 when unknown. One whose
+  // records have all gone ended at log_start.
   struct EpochEnd {
     Epoch epoch = kNoEpoch;
     Offset end = kNoOffset;

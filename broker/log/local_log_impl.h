@@ -122,6 +122,8 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<Result<void>> scan(GrowingShard& shard, env::FilePtr file, Offset end_max);
   Task<Result<void>> drop_segment(SegmentName name, std::string_view why);
   void settle_offsets();
+  // Of epochs with nothing at or after `log_start`, none stays; the first that stays begins no earlier, as in Kafka.
+  static void forget_epochs_before(Offset log_start, std::vector<EpochStart>& epochs);
   Task<Result<void>> truncate_to(Offset target);
   Task<Result<void>> truncate_files(std::shared_ptr<GrowingShard> last, std::vector<ShardDescriptor> removed);
   Task<Result<void>> log_truncation(ShardId shard, Bytes size);

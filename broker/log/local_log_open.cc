@@ -216,7 +216,13 @@ void LocalLog::Impl::settle_offsets() {
   unlogged_end = std::min(unlogged_end, end);
   std::erase_if(state.epochs, [&](const EpochStart& epoch) { return epoch.start > end; });
   state.log_start = std::min(state.log_start, end);
+  forget_epochs_before(state.log_start, state.epochs);  // the first shard may have begun before it
   state.high_watermark = std::clamp(state.high_watermark, state.log_start, end);
+}
+
+void LocalLog::Impl::forget_epochs_before(Offset log_start, std::vector<EpochStart>& epochs) {
+  while (epochs.size() > 1 && epochs[1].start <= log_start) epochs.erase(epochs.begin());
+  if (!epochs.empty()) epochs.front().start = std::max(epochs.front().start, log_start);
 }
 
 // --- truncation ------------------------------------------------------------------------------------------------------

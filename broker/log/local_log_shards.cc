@@ -255,7 +255,7 @@ Task<Result<std::vector<ShardDescriptor>>> LocalLog::Impl::set_log_start(Offset 
 
   auto next = state;
   next.log_start = offset;
-  while (next.epochs.size() > 1 && next.epochs[1].start <= offset) next.epochs.erase(next.epochs.begin());
+  forget_epochs_before(offset, next.epochs);
   Catalog::Change change(partition);
   change.put_state(next);
   for (const auto& shard : dropped) change.erase_shard(chain.id_of(shard));
@@ -270,7 +270,7 @@ Task<Result<std::vector<ShardDescriptor>>> LocalLog::Impl::set_log_start(Offset 
   CO_TRY(co_await context.catalog.commit(std::move(change), env::Durability::synced));
 
   state.log_start = offset;
-  while (state.epochs.size() > 1 && state.epochs[1].start <= offset) state.epochs.erase(state.epochs.begin());
+  forget_epochs_before(offset, state.epochs);
   if (dropped.empty()) co_return dropped;
   chain.drop_front(dropped.back().end);
   for (const auto& shard : dropped) {

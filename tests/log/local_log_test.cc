@@ -262,6 +262,45 @@ TEST_F(LocalLogTest, NewEpochCutsAndIsRemembered) {
   stop();
 }
 
+// As with Kafka: an epoch whose records have gone ended where the log starts, not where some later epoch once began
+// that has lost its first records too.
+TEST_F(LocalLogTest, EpochsThatHaveGoneEndWhereTheLogStarts) {
+  start();
+  append(batch_of("a", 3), 0, Epoch(0));
+  append(batch_of("b", 3), 0, Epoch(2));
+  append(batch_of("c", 4), 0, Epoch(4));
+  auto ends = [&](int epoch) {
+    auto answer = log().epoch_end(Epoch(epoch));
+    return std::pair(answer.epoch.value(), answer.end.value());
+  };
+  ASSERT_TRUE(run_here(log().set_log_start(Offset(5))).has_value());
+  EXPECT_EQ(ends(0), std::pair(0, INT64_C(5)));
+  EXPECT_EQ(ends(2), std::pair(2, INT64_C(6)));
+  ASSERT_TRUE(run_here(log().set_log_start(Offset(8))).has_value());
+  auto check = [&] {
+    EXPECT_EQ(ends(0), std::pair(0, INT64_C(8)));
+    EXPECT_EQ(ends(1), std::pair(1, INT64_C(8)));
+    EXPECT_EQ(ends(2), std::pair(2, INT64_C(8)));
+    EXPECT_EQ(ends(4), std::pair(4, INT64_C(10)));
+    EXPECT_EQ(ends(5), std::pair(-1, INT64_C(-1)));
+    EXPECT_EQ(log().epochs(), (std::vector<EpochStart>{{Epoch(4), Offset(8)}}));
+  };
+  check();
+  restart_after_crash(Loss::all);
+  check();
+  // All records gone: the next leader begins where the log starts and ends.
+  ASSERT_TRUE(run_here(log().set_log_start(Offset(10))).has_value());
+  EXPECT_EQ(ends(2), std::pair(2, INT64_C(10)));
+  log().begin_epoch(Epoch(6));
+  append(batch_of("d"), 0, Epoch(6));
+  EXPECT_EQ(ends(4), std::pair(4, INT64_C(10)));
+  EXPECT_EQ(ends(6), std::pair(6, INT64_C(11)));
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(ends(4), std::pair(4, INT64_C(10)));
+  EXPECT_EQ(ends(6), std::pair(6, INT64_C(11)));
+  stop();
+}
+
 TEST_F(LocalLogTest, ArchivedShardLeavesTheDiskAndStaysInTheChain) {
   start({{0, small_shards()}});
   for (int i = 0; i < 5; ++i) append(batch_of(std::string(400, 'x')));
