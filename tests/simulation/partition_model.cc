@@ -261,7 +261,6 @@ std::optional<Wrong> PartitionModel::check_newest(const Newest& known, Offset fr
 
 std::optional<Wrong> PartitionModel::check_batch(log::BatchView batch, Witness witness) {
   auto at = " at offset " + text(batch.base_offset()) + " of " + name();
-  if (!batch.crc_matches()) return Wrong{Oracle::records, "a batch with a wrong checksum" + at, true};
   auto index = index_at(batch.base_offset());
   if (!index || *index >= count()) return Wrong{Oracle::records, "a batch that nobody wrote there" + at};
   if (*index >= sent) return Wrong{Oracle::records, "a batch that nobody has written yet" + at};
@@ -302,6 +301,12 @@ std::optional<Wrong> PartitionModel::check(const Slices& records, Offset asked, 
   auto end = asked;
   auto visit = [&](log::BatchView batch) {
     auto at = " at offset " + text(batch.base_offset()) + " of " + name();
+    // Before all else: of a batch that its checksum gives away, a reader believes nothing, so where it claims to end is
+    // no promise that the broker broke. (Whether it may be damaged is for the caller to say.)
+    if (!batch.crc_matches()) {
+      wrong = Wrong{Oracle::records, "a batch with a wrong checksum" + at, true};
+      return false;
+    }
     bool follows = first ? batch.base_offset() <= asked && batch.end_offset() > asked : batch.base_offset() == end;
     if (!follows && plan_.compacts && batch.base_offset() >= end) {
       wrong = check_missing(end, batch.base_offset());
