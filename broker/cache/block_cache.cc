@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kWaitingMax = 1024;    // demand loads that wait for memory or a slot
 constexpr std::size_t kFailuresSweep = 256;  // remembered failures above which old ones are looked for
 constexpr Duration kDiskPatience = 250ms;    // for the disk tier, before the archive is asked
-constexpr Duration kTogetherMax = 10s;       // that blocks are kept for a reader who does not come back
+constexpr Duration kTogetherMax = 2s;        // that blocks are kept for a reader who does not come back
 constexpr Duration kStartAgain = 20ms;       // leases end without a word, so what waits for memory looks again
 
 constexpr std::size_t index_of(auto kind) { return static_cast<std::size_t>(kind); }

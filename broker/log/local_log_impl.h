@@ -24,6 +24,7 @@ struct GrowingShard {
 
   FooterBuilder builder;  // of all that was appended
   Buffer snapshot;        // of the producers at its end; once cut
+  Buffer footer;          // that its file ends with: it had been sealed when the broker crashed
   env::FilePtr file;      // open while there is something to write
   bool name_durable = false;
   Bytes written = 0;         // bytes in the file
@@ -116,6 +117,8 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<Result<void>> open_settled(std::vector<ShardDescriptor> known, std::vector<SegmentName>& segments);
   Task<Result<void>> open_growing(std::vector<ShardDescriptor> known, std::vector<SegmentName> segments);
   Task<Result<std::shared_ptr<GrowingShard>>> open_segment(ShardId id);
+  Task<Result<Buffer>> footer_behind(const GrowingShard& shard, env::FilePtr file, Bytes size);
+  Task<Result<void>> note_sealed(std::shared_ptr<GrowingShard> shard, Buffer encoded);
   Task<Result<void>> restore_observer_before(Offset base);
   // Takes batches from `file` after what `shard` has, as long as they are whole, follow one another and end by
   // `end_max`.

@@ -125,6 +125,14 @@ Task<Result<void>> LocalLog::Impl::open_growing(std::vector<ShardDescriptor> kno
       log_line(LogLevel::error, "log_lost_bytes",
                {{"shard", shard->id()}, {"noted_end_offset", noted->end}, {"end_offset", end}});
     }
+    if (shard->footer.empty()) continue;
+    if (growing.size() == 1) {
+      CO_TRY(co_await note_sealed(shard, shard->footer));
+    } else {  // shards are sealed in order, so one before this has been damaged: this is sealed anew after it
+      auto file = CO_TRY(co_await file_of(shard));
+      CO_TRY(co_await file->truncate(shard->written));
+      chain.open()->state = ShardState::cut;
+    }
   }
   co_return Result<void>{};
 }
@@ -149,7 +157,8 @@ Task<Result<std::shared_ptr<GrowingShard>>> LocalLog::Impl::open_segment(ShardId
   CO_TRY(co_await scan(*shard, file, Offset(INT64_MAX)));
   auto whole = shard->builder.size();
   context.metrics.recovered_bytes.add(whole - noted);
-  if (whole < size) {
+  shard->footer = CO_TRY(co_await footer_behind(*shard, file, size));
+  if (shard->footer.empty() && whole < size) {
     context.metrics.dropped_bytes.add(size - whole);
     log_line(info, "torn_end_dropped", {{"shard", id}, {"end_offset", shard->end()}, {"bytes", size - whole}});
     CO_TRY(co_await file->truncate(whole));
@@ -161,6 +170,18 @@ Task<Result<std::shared_ptr<GrowingShard>>> LocalLog::Impl::open_segment(ShardId
   }
   shard->written = shard->synced = whole;
   co_return shard;
+}
+
+// The footer that follows the last batch, if that is what follows: the shard was sealed, and perhaps archived, when a
+// crash took the catalog's word for it, which is not waited for. It must not grow again, as its object has its name.
+Task<Result<Buffer>> LocalLog::Impl::footer_behind(const GrowingShard& shard, env::FilePtr file, Bytes size) {
+  auto whole = shard.builder.size();
+  auto length = size - whole;
+  if (length < static_cast<Bytes>(kFooterTrailerSize) || length > kFooterSizeMax) co_return Buffer{};
+  auto bytes = CO_TRY(co_await file->read_at(whole, length));
+  auto footer = Footer::decode(bytes);
+  bool same = footer && footer->shard == shard.id() && footer->size == whole && footer->end == shard.end();
+  co_return same ? bytes : Buffer{};
 }
 
 Task<Result<void>> LocalLog::Impl::scan(GrowingShard& shard, env::FilePtr file, Offset end_max) {

@@ -151,7 +151,17 @@ Task<Result<void>> LocalLog::Impl::seal(std::shared_ptr<GrowingShard> shard) {
   CO_TRY(co_await file->write_at(footer.size, {encoded}));
   shard->unsynced_footer = true;
   CO_TRY(co_await sync_shard(shard, footer.size));
+  CO_TRY(co_await note_sealed(shard, encoded));
+  synced_end = std::max(synced_end, footer.end);
+  release_wal(shard->last_lsn);
+  update_durable();
+  context.metrics.shards_sealed.add();
+  log_line(info, "shard_sealed", {{"shard", shard->id()}, {"end_offset", footer.end}, {"bytes", footer.size}});
+  co_return Result<void>{};
+}
 
+// Its file has this footer, on the disk: tells the catalog, and takes the shard for sealed.
+Task<Result<void>> LocalLog::Impl::note_sealed(std::shared_ptr<GrowingShard> shard, Buffer encoded) {
   auto descriptor = describe(*shard);
   descriptor.state = ShardState::sealed;
   descriptor.footer_size = static_cast<Bytes>(encoded.size());
@@ -162,11 +172,6 @@ Task<Result<void>> LocalLog::Impl::seal(std::shared_ptr<GrowingShard> shard) {
 
   *chain.find(shard->id()) = descriptor;
   std::erase(growing, shard);
-  synced_end = std::max(synced_end, footer.end);
-  release_wal(shard->last_lsn);
-  update_durable();
-  context.metrics.shards_sealed.add();
-  log_line(info, "shard_sealed", {{"shard", shard->id()}, {"end_offset", footer.end}, {"bytes", footer.size}});
   co_return Result<void>{};
 }
 

@@ -67,6 +67,32 @@ TEST_F(LocalLogTest, PowerCutKeepsWhatWasAcknowledged) {
   stop();
 }
 
+// The catalog's word for it is not waited for. The archive may have the shard already, under this name.
+TEST_F(LocalLogTest, AShardThatWasSealedWhenThePowerWentDoesNotGrowAgain) {
+  start();
+  append(batch_of("a"));
+  append(batch_of("b"));
+  log().cut(machine->env().clock.wall());
+  ASSERT_EQ(*run_here(log().seal_up_to(Offset(2))), 1);
+  auto before = log().sealed();
+  ASSERT_EQ(before.size(), 1U);
+  restart_after_crash(Loss::all);
+  auto after = log().sealed();
+  ASSERT_EQ(after.size(), 1U);
+  EXPECT_EQ(after[0].end, before[0].end);
+  EXPECT_EQ(after[0].size, before[0].size);
+  EXPECT_EQ(after[0].footer_size, before[0].footer_size);
+  EXPECT_EQ(append(batch_of("c")).base, Offset(2));
+  ASSERT_EQ(log().chain().shards().size(), 2U);
+  EXPECT_EQ(log().chain().shards().back().base, Offset(2));
+  EXPECT_EQ(values(), (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(storage->observers[0].records, 3);
+  restart_after_crash(Loss::all);
+  EXPECT_EQ(values(), (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(log().sealed().size(), 1U);
+  stop();
+}
+
 TEST_F(LocalLogTest, APartitionNeverWrittenToLeavesNothingOnTheDisk) {
   start({{0, {}}, {1, {}}});
   append(batch_of("a"), 0);
