@@ -270,6 +270,16 @@ TEST_F(BlockCacheTest, MemoryIsNeverExceededWhileEverybodyGetsHisBlock) {
   EXPECT_TRUE(world.run_until(check, 60s));
 }
 
+// A batch over both blocks of a small cache is kept until its reader has all of it, and no longer than others can wait.
+TEST_F(BlockCacheTest, WhoDoesNotComeBackForHisBlocksKeepsOthersOutForSecondsOnly) {
+  make(2);
+  machine.cores().run_as(0, [&] { cache->keep_together(blocks(0, 2)); });
+  ASSERT_TRUE(get(0));
+  ASSERT_TRUE(get(1, 1s));
+  machine.cores().run_as(0, [&] { cache->keep_together(blocks(0, 2)); });
+  EXPECT_TRUE(get(7, 5s));
+}
+
 TEST_F(BlockCacheTest, DemandBeyondTheSlotsWaitsItsTurn) {
   make(64, {.loads_in_flight_max = 4});
   int done = 0;
