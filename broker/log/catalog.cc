@@ -80,9 +80,16 @@ Catalog::Change& Catalog::Change::put_footer(ShardId shard, ByteView encoded) {
   return *this;
 }
 
-Catalog::Change& Catalog::Change::erase_shard(ShardId shard) {
+Catalog::Change& Catalog::Change::erase_shard(ShardId shard) { return erase_descriptor(shard).erase_footer(shard); }
+
+Catalog::Change& Catalog::Change::erase_descriptor(ShardId shard) {
   CHECK(shard.partition == partition_);
   batch_.erase(shard_key(kShards, shard));
+  return *this;
+}
+
+Catalog::Change& Catalog::Change::erase_footer(ShardId shard) {
+  CHECK(shard.partition == partition_);
   batch_.erase(shard_key(kFooters, shard));
   return *this;
 }

@@ -20,6 +20,17 @@
 
 namespace forelog::log {
 
+// Where a shard begins, and which generation of it.
+struct ShardPlace {
+  Offset base{0};
+  Generation generation{0};
+  static constexpr auto fields = [](auto& m, auto&& field) {
+    field("base", m.base);
+    field("generation", m.generation);
+  };
+  friend bool operator==(const ShardPlace&, const ShardPlace&) = default;
+};
+
 struct PartitionState {
   Offset log_start{0};
   Offset high_watermark{0};
@@ -27,6 +38,9 @@ struct PartitionState {
   std::vector<EpochStart> epochs;
   std::optional<Offset> compacted_end;   // every record before it has been through a pass of compaction
   std::optional<Generation> generation;  // highest given to a rewritten shard
+  // The shard that went last from the front. Its footer stays, for the producers in it: the first shard that is left
+  // may not have a footer of its own yet, and recovery begins with them.
+  std::optional<ShardPlace> dropped;
   static constexpr auto fields = [](auto& m, auto&& field) {
     field("log_start", m.log_start);
     field("high_watermark", m.high_watermark);
@@ -34,6 +48,7 @@ struct PartitionState {
     field("epochs", m.epochs);
     field("compacted_end", m.compacted_end);
     field("generation", m.generation);
+    field("dropped", m.dropped);
   };
   friend bool operator==(const PartitionState&, const PartitionState&) = default;
 };
@@ -53,6 +68,8 @@ class Catalog {
     Change& put_shard(const ShardDescriptor& shard);
     Change& put_footer(ShardId shard, ByteView encoded);
     Change& erase_shard(ShardId shard);  // with its footer
+    Change& erase_descriptor(ShardId shard);
+    Change& erase_footer(ShardId shard);
     bool empty() const { return batch_.changes.empty(); }
 
    private:

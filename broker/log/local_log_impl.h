@@ -96,6 +96,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<Result<void>> seal(std::shared_ptr<GrowingShard> shard);
   Task<Result<void>> remove_segment(ShardId shard);
   Task<Result<std::vector<ShardDescriptor>>> set_log_start(Offset offset);
+  void keep_last_footer(const ShardDescriptor& last, PartitionState& next, Catalog::Change& change);
   Task<Result<void>> drop_local(ShardId shard);
   Task<Result<void>> mark_archived(ShardId shard);
   Task<Result<void>> adopt_archived(std::vector<ShardDescriptor> shards);

@@ -214,12 +214,14 @@ Task<Result<void>> LocalLog::Impl::scan(GrowingShard& shard, env::FilePtr file, 
 
 Task<Result<void>> LocalLog::Impl::restore_observer_before(Offset base) {
   if (!observer) co_return Result<void>{};
-  const ShardDescriptor* before = nullptr;
+  std::optional<ShardId> before;
+  if (state.dropped) before = ShardId{partition, state.dropped->base, state.dropped->generation};
   for (const auto& shard : chain.shards()) {
-    if (shard.end == base && is_settled(shard)) before = &shard;
+    if (shard.end == base && is_settled(shard)) before = chain.id_of(shard);
   }
   if (!before) co_return observer->restore({});
-  auto footer = co_await context.catalog.footer(chain.id_of(*before));
+  auto footer = co_await context.catalog.footer(*before);
+  if (footer && footer->end != base) co_return observer->restore({});
   if (footer) co_return observer->restore(footer->producer_snapshot);
   if (footer.error().code != ErrorCode::kNotFound) co_return fail(std::move(footer).error());
   co_return observer->restore({});

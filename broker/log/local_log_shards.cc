@@ -251,6 +251,15 @@ Task<Result<void>> LocalLog::Impl::drop_local(ShardId shard) {
   co_return co_await remove_segment(shard);
 }
 
+// Of the shards that go, the footer of the last stays: the producers in it, and their last batches, are those that the
+// first shard that stays begins with.
+void LocalLog::Impl::keep_last_footer(const ShardDescriptor& last, PartitionState& next, Catalog::Change& change) {
+  if (next.dropped) change.erase_footer({partition, next.dropped->base, next.dropped->generation});
+  next.dropped = {last.base, last.generation};
+  const auto* shard = growing_at(last.base);
+  if (shard != nullptr) change.put_footer(shard->id(), shard->builder.finish(shard->snapshot).encode());
+}
+
 Task<Result<std::vector<ShardDescriptor>>> LocalLog::Impl::set_log_start(Offset offset) {
   offset = std::min(offset, durable);
   if (offset <= state.log_start) co_return std::vector<ShardDescriptor>{};
@@ -262,8 +271,10 @@ Task<Result<std::vector<ShardDescriptor>>> LocalLog::Impl::set_log_start(Offset 
   next.log_start = offset;
   forget_epochs_before(offset, next.epochs);
   Catalog::Change change(partition);
+  for (const auto& shard : dropped) change.erase_descriptor(chain.id_of(shard));
+  for (std::size_t i = 0; i + 1 < dropped.size(); ++i) change.erase_footer(chain.id_of(dropped[i]));
+  if (!dropped.empty()) keep_last_footer(dropped.back(), next, change);
   change.put_state(next);
-  for (const auto& shard : dropped) change.erase_shard(chain.id_of(shard));
   // Recovery takes the first shard that the catalog names for the beginning.
   for (const auto& shard : growing) {
     if (shard->id().base < shorter.start()) continue;
@@ -275,6 +286,7 @@ Task<Result<std::vector<ShardDescriptor>>> LocalLog::Impl::set_log_start(Offset 
   CO_TRY(co_await context.catalog.commit(std::move(change), env::Durability::synced));
 
   state.log_start = offset;
+  state.dropped = next.dropped;
   forget_epochs_before(offset, state.epochs);
   if (dropped.empty()) co_return dropped;
   chain.drop_front(dropped.back().end);

@@ -94,7 +94,7 @@ std::string text_of(const env::LocalStore::Entries& entries) {
 
 TEST(Golden, ACatalogOfVersion1) {
   PartitionState state{Offset(100), Offset(105), Offset(104), {{Epoch(3), Offset(100)}, {Epoch(5), Offset(104)}},
-                       {},          {}};
+                       {},          {},          {}};
   ShardDescriptor sealed;
   sealed.base = Offset(100);
   sealed.end = Offset(104);
@@ -179,7 +179,7 @@ TEST(Golden, ARewrittenSegmentOfVersion1) {
 }
 
 TEST(Golden, ACatalogOfVersion1AfterARewrite) {
-  PartitionState state{Offset(100), Offset(105), Offset(100), {}, Offset(104), Generation(3)};
+  PartitionState state{Offset(100), Offset(105), Offset(100), {}, Offset(104), Generation(3), {}};
   env::SimulatedWorld world(1);
   auto& machine = world.machine(1);
   Catalog catalog(machine.env().local);
