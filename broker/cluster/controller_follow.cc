@@ -12,6 +12,7 @@ using env::MetadataOp;
 // A wait cannot be called off, so none is longer than what a stop may take.
 inline constexpr Duration kFollowWait = 100ms;
 inline constexpr Duration kRetryWait = 200ms;
+inline constexpr Duration kViewWait = 500ms;
 inline constexpr Duration kElectionTimeout = 10s;
 // Scripts that add partitions rewrite a topic's znode, which nobody waits for: there are too many. So we look.
 inline constexpr Duration kTopicSweep = 5s;
@@ -142,6 +143,8 @@ Task<Result<void>> Controller::Impl::react_to_configs() {
   co_return Result<void>{};
 }
 
-Task<Result<void>> Controller::Impl::react_to_brokers() { co_return co_await topics_.elect_leaders(); }
+Task<Result<void>> Controller::Impl::react_to_brokers() {
+  co_return co_await topics_.elect_leaders(env_.clock.now() + kViewWait);
+}
 
 }  // namespace forelog::cluster

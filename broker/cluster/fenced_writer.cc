@@ -88,6 +88,11 @@ Task<Result<void>> FencedWriter::load_changes() {
   co_return Result<void>{};
 }
 
+Task<Result<std::int64_t>> FencedWriter::last_change() {
+  CO_TRY(co_await load_changes());
+  co_return changes_.last;
+}
+
 Task<Result<std::int64_t>> FencedWriter::commit(std::vector<MetadataOp> ops, std::vector<std::string> topics) {
   for (int attempt = 0;; ++attempt) {
     if (!elected()) co_return fail(ErrorCode::kNotController, "this broker is not the controller");

@@ -32,6 +32,9 @@ class FencedWriter {
   // errors are the store's: Conflict when a version in `ops` differs; Unavailable when it may or may not have happened.
   Task<Result<std::int64_t>> commit(std::vector<env::MetadataOp> ops, std::vector<std::string> topics);
 
+  // The number of the newest change noted, by this controller or one before it.
+  Task<Result<std::int64_t>> last_change();
+
  private:
   Task<Result<void>> load_changes();
 

@@ -188,7 +188,13 @@ Task<Result<std::int64_t>> TopicWriter::remove(TopicName name, Deadline deadline
   co_return co_await commit_in_parts(std::move(ops), name.value());
 }
 
-Task<Result<void>> TopicWriter::elect_leaders() {
+Task<Result<void>> TopicWriter::elect_leaders(Deadline deadline) {
+  // The view says which partitions are well. One that does not show yet that they lost their leader would leave them
+  // without, for nothing else makes us look again.
+  auto decided = CO_TRY(co_await writer_.last_change());
+  if (!co_await state_.wait_for(decided, deadline)) {
+    co_return fail(ErrorCode::kTimeout, "the view does not show change " + std::to_string(decided) + " yet");
+  }
   auto live = CO_TRY(co_await live_brokers());
   auto view = state_.view();
   for (const auto& [name, topic] : view->topics()) {

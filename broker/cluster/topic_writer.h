@@ -29,8 +29,9 @@ class TopicWriter {
   // Marks the topic for deletion, and removes all of it.
   Task<Result<std::int64_t>> remove(TopicName name, Deadline deadline);
 
-  // Elects leaders where the present one is gone, after brokers came or went.
-  Task<Result<void>> elect_leaders();
+  // Elects leaders where the present one is gone, after brokers came or went. Timeout: by `deadline` the view does not
+  // show what was decided before; to be repeated.
+  Task<Result<void>> elect_leaders(Deadline deadline);
 
  private:
   using Ops = std::vector<env::MetadataOp>;

@@ -6,6 +6,8 @@
 #include "broker/log/topic_settings.h"
 #include "tests/support/run_task.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 namespace forelog::cluster {
@@ -353,6 +355,30 @@ TEST_F(ClusterTest, WhenTheControllerGoesAnotherTakesOverAndElectsLeaders) {
   start(1);
   EXPECT_TRUE(eventually([&] { return partition("solo").leader == BrokerId(1); }));
   EXPECT_TRUE(create(two, "more"));
+}
+
+// A broker whose session was lost may be back before its view shows that its partitions lost their leader.
+TEST_F(ClusterTest, ABrokerThatIsBackWhileItsLeadersAreTakenAwayGetsThemAllAgain) {
+  auto& one = start(1);
+  constexpr int kTopics = 20;
+  for (int i = 0; i < kTopics; ++i) ASSERT_TRUE(create(one, "topic-" + std::to_string(i)));
+  world.run_for(1s);  // the controller has looked at the new topics
+  auto registration = data("/brokers/ids/1");
+  one.machine.faults().metadata = {20ms, 40ms};
+  script({MetadataOp::remove("/brokers/ids/1", -1)});
+  auto first_lost = [&] { return data(paths::state(TopicName("topic-0"), PartitionId(0))).contains("\"leader\":-1"); };
+  for (int i = 0; i < 100 && !first_lost(); ++i) world.run_for(10ms);
+  ASSERT_TRUE(first_lost());
+  if (data("/brokers/ids/1") == "(none)") script({MetadataOp::create("/brokers/ids/1", registration)});
+  ASSERT_EQ(view(one)->topics().size(), std::size_t{kTopics});
+  auto led = [&] {
+    auto now = view(one);
+    return std::ranges::count_if(now->topics(), [](const auto& topic) {
+      const auto& partition = topic.second->partitions.front();
+      return partition.leader == BrokerId(1) && partition.leader_epoch > Epoch(0);
+    });
+  };
+  EXPECT_TRUE(eventually([&] { return led() == kTopics; })) << "led again: " << led();
 }
 
 TEST_F(ClusterTest, DeletingTheControllerZnodeForcesAnElection) {
