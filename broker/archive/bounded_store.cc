@@ -81,12 +81,12 @@ Task<Result<T>> BoundedStore::bounded(std::string what, Task<Result<T>> call, De
   auto overdue = deadline < kForever - kOverdue ? deadline + kOverdue : kForever;
   auto running = finish<T>(pending, std::move(call));
   cores_.spawn(cores_.current(), std::move(running));
-  waiting_.insert(&pending->ended);
+  auto place = waiting_.insert(waiting_.end(), &pending->ended);
   while (!pending->result && clock.now() < std::min(overdue, stop_at_)) {
     auto until = std::min(overdue, stop_at_);
     co_await pending->ended.wait(until);
   }
-  waiting_.erase(&pending->ended);
+  waiting_.erase(place);
   if (pending->result) co_return *std::move(pending->result);
   ++left_alone_;
   if (stopping_) co_return fail(ErrorCode::kStopping, "archive, " + what);

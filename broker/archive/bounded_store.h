@@ -12,7 +12,7 @@
 #include "broker/env/cores.h"
 #include "broker/env/object_store.h"
 
-#include <set>
+#include <list>
 #include <string>
 
 namespace forelog::archive {
@@ -41,7 +41,7 @@ class BoundedStore final : public env::ObjectStore {
   Counter left_alone_;
   Instant stop_at_ = kForever;
   bool stopping_ = false;
-  std::set<Event*> waiting_;  // for a call to end; woken by `stop`
+  std::list<Event*> waiting_;  // for a call to end; woken by `stop`, in the order they came
 };
 
 }  // namespace forelog::archive
