@@ -246,8 +246,8 @@ Task<Result<void>> look_up(Trial& trial, WireClient& client, PartitionModel& mod
   }
   if (damaged || (cuts != trial.power_cuts && model.forgetful())) co_return Result<void>{};
   auto expected = model.first_not_before(time, start, readable);
-  // What compaction may have taken need not be found.
-  auto surely = model.first_not_before(time, start, readable, true);
+  // What compaction may have taken, or somebody has asked to delete, need not be found.
+  auto surely = model.first_not_before(time, std::max(start, model.delete_wanted), readable, true);
   auto where = " for time " + std::to_string(time) + " in " + model.name() + ", where " +
                std::to_string(expected.value()) + " is expected";
   if (found->offset == kNoOffset) {
