@@ -156,7 +156,8 @@ Result<Footer> Footer::decode(ByteView bytes) {
 }
 
 Bytes Footer::position_for(Offset offset) const {
-  auto after = std::upper_bound(index.begin(), index.end(), offset - shard.base,
+  auto wanted = std::max(offset, shard.base) - shard.base;  // any offset may be asked for, also the smallest number
+  auto after = std::upper_bound(index.begin(), index.end(), wanted,
                                 [](std::int64_t delta, const IndexEntry& entry) { return delta < entry.offset_delta; });
   return after == index.begin() ? 0 : Bytes{std::prev(after)->position};
 }

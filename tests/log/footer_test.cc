@@ -65,6 +65,7 @@ TEST(Footer, PositionIsThatOfABatchAtOrBeforeTheOffset) {
     EXPECT_TRUE(std::binary_search(shard.positions.begin(), shard.positions.end(), position));
   }
   EXPECT_EQ(footer.position_for(Offset(5)), 0);
+  EXPECT_EQ(footer.position_for(Offset(INT64_MIN)), 0);
 }
 
 TEST(Footer, TimeLeadsToAPlaceBeforeTheFirstBatchThatHasIt) {
