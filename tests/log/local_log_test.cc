@@ -381,44 +381,6 @@ TEST_F(LocalLogTest, LogStartDropsWholeShards) {
   stop();
 }
 
-// What follows from batches that retention took must outlive them: else a producer that sends one of its last five
-// again, because the crash ate the answer, is refused or written twice.
-TEST_F(LocalLogTest, WhatFollowsFromDroppedShardsSurvivesAPowerCut) {
-  for (bool sealed : {false, true}) {
-    SCOPED_TRACE(sealed ? "sealed" : "cut");
-    storage.reset();
-    make_world(sealed ? 2 : 1);
-    start({{0, small_shards()}});
-    auto batch = [] { return batch_of(std::string(400, 'x')); };
-    for (int i = 0; i < 3; ++i) append(batch());
-    if (sealed) ASSERT_EQ(run_here(log().seal_up_to(Offset(2))), 1);
-    ASSERT_EQ(run_here(log().set_log_start(Offset(2)))->size(), 1U);
-    ASSERT_EQ(log().chain().shards().size(), 1U) << "nothing that is sealed is left before the open shard";
-    restart_after_crash(Loss::all);
-    EXPECT_EQ(storage->observers[0].records, 3);
-
-    // And again, with a checkpoint of the shard that is first now, and another drop.
-    append(batch());
-    ASSERT_TRUE(run_here(log().checkpoint()));
-    append(batch());
-    restart_after_crash(Loss::all);
-    EXPECT_EQ(storage->observers[0].records, 5);
-    ASSERT_TRUE(run_here(log().set_log_start(Offset(4))));
-    restart_after_crash(Loss::all);
-    EXPECT_EQ(storage->observers[0].records, 5);
-    stop();
-  }
-}
-
-TEST_F(LocalLogTest, TruncationOfTheFirstShardKeepsWhatFollowsFromDroppedOnes) {
-  start({{0, small_shards()}});
-  for (int i = 0; i < 4; ++i) append(batch_of(std::string(400, 'x')));
-  ASSERT_EQ(run_here(log().set_log_start(Offset(2)))->size(), 1U);
-  ASSERT_TRUE(run_here(log().truncate_to(Offset(3))));
-  EXPECT_EQ(storage->observers[0].records, 3);
-  stop();
-}
-
 TEST_F(LocalLogTest, TimestampFindsTheFirstRecordAtOrAfterIt) {
   start({{0, small_shards()}});
   for (int i = 0; i < 10; ++i) append(batch_of(std::string(200, 'x'), 1, 1000 + 10 * i));

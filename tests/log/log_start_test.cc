@@ -1,0 +1,58 @@
+// What a log that lost its first shards still knows of them.
+#include "tests/log/log_fixture.h"
+
+namespace forelog::log {
+namespace {
+
+using test::batch_of;
+using Loss = env::SimulatedWorld::Loss;
+
+class LogStartTest : public test::StorageTest {
+ protected:
+  static TopicSettings small_shards() {
+    TopicSettings settings;
+    settings.segment_bytes = 1000;
+    return settings;
+  }
+};
+
+// What follows from batches that retention took must outlive them: else a producer that sends one of its last five
+// again, because the crash ate the answer, is refused or written twice.
+TEST_F(LogStartTest, WhatFollowsFromDroppedShardsSurvivesAPowerCut) {
+  for (bool sealed : {false, true}) {
+    SCOPED_TRACE(sealed ? "sealed" : "cut");
+    storage.reset();
+    make_world(sealed ? 2 : 1);
+    start({{0, small_shards()}});
+    auto batch = [] { return batch_of(std::string(400, 'x')); };
+    for (int i = 0; i < 3; ++i) append(batch());
+    if (sealed) ASSERT_EQ(run_here(log().seal_up_to(Offset(2))), 1);
+    ASSERT_EQ(run_here(log().set_log_start(Offset(2)))->size(), 1U);
+    ASSERT_EQ(log().chain().shards().size(), 1U) << "nothing that is sealed is left before the open shard";
+    restart_after_crash(Loss::all);
+    EXPECT_EQ(storage->observers[0].records, 3);
+
+    // And again, with a checkpoint of the shard that is first now, and another drop.
+    append(batch());
+    ASSERT_TRUE(run_here(log().checkpoint()));
+    append(batch());
+    restart_after_crash(Loss::all);
+    EXPECT_EQ(storage->observers[0].records, 5);
+    ASSERT_TRUE(run_here(log().set_log_start(Offset(4))));
+    restart_after_crash(Loss::all);
+    EXPECT_EQ(storage->observers[0].records, 5);
+    stop();
+  }
+}
+
+TEST_F(LogStartTest, TruncationOfTheFirstShardKeepsWhatFollowsFromDroppedOnes) {
+  start({{0, small_shards()}});
+  for (int i = 0; i < 4; ++i) append(batch_of(std::string(400, 'x')));
+  ASSERT_EQ(run_here(log().set_log_start(Offset(2)))->size(), 1U);
+  ASSERT_TRUE(run_here(log().truncate_to(Offset(3))));
+  EXPECT_EQ(storage->observers[0].records, 3);
+  stop();
+}
+
+}  // namespace
+}  // namespace forelog::log
