@@ -306,12 +306,13 @@ Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_in_shard(S
                                                                                Deadline deadline) {
   auto found = footer->position_for_time(timestamp);
   auto begin = std::max(found.value_or(footer->size), from <= footer->shard.base ? 0 : footer->position_for(from));
+  InHand block;
   for (auto position = begin; position < footer->size;) {
     auto head_size = std::min<Bytes>(log::kBatchHeaderSize, footer->size - position);
-    auto bytes = CO_TRY(co_await read_bytes(shard, position, head_size, deadline));
+    auto bytes = CO_TRY(co_await read_bytes(shard, position, head_size, block, deadline));
     auto head = CO_TRY(parse_head(bytes, shard, position, footer->size));
     if (head.max_timestamp >= timestamp && head.last >= from) {
-      auto batch_bytes = CO_TRY(co_await read_bytes(shard, position, head.size, deadline));
+      auto batch_bytes = CO_TRY(co_await read_bytes(shard, position, head.size, block, deadline));
       auto batch = CO_TRY(log::BatchView::parse(batch_bytes));
       auto record = CO_TRY(log::find_by_time(batch, timestamp, kBatchSizeMax, from));
       if (record) co_return record;
@@ -321,14 +322,18 @@ Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_in_shard(S
   co_return std::optional<log::TimestampedOffset>{};
 }
 
-Task<Result<Buffer>> ArchivedLog::read_bytes(ShardId shard, Bytes position, Bytes size, Deadline deadline) {
+Task<Result<Buffer>> ArchivedLog::read_bytes(ShardId shard, Bytes position, Bytes size, InHand& in_hand,
+                                             Deadline deadline) {
   Slices parts;
   for (auto at = position; at < position + size;) {
     auto index = cache::block_of(at);
-    auto block = CO_TRY(co_await cache_.get({shard, index}, deadline));
+    if (in_hand.index != index) {
+      auto block = CO_TRY(co_await cache_.get({shard, index}, deadline));
+      in_hand = {index, std::move(block)};
+    }
     auto until = std::min(position + size, cache::position_of(index + 1));
     auto inside = static_cast<std::size_t>(at - cache::position_of(index));
-    parts.push_back(block.slice(inside, static_cast<std::size_t>(until - at)));
+    parts.push_back(in_hand.bytes.slice(inside, static_cast<std::size_t>(until - at)));
     at = until;
   }
   co_return flatten(parts);

@@ -98,7 +98,12 @@ class ArchivedLog {
   void take(const Cursor& cursor, const ColdRequest& request, ColdRead& read);
   Task<Result<std::optional<log::TimestampedOffset>>> find_in_shard(ShardId shard, FooterPtr footer, Offset from,
                                                                     std::int64_t timestamp, Deadline deadline);
-  Task<Result<Buffer>> read_bytes(ShardId shard, Bytes position, Bytes size, Deadline deadline);
+  // A walk goes from batch to batch: the block it is in may leave a small cache at once, and would be loaded for each.
+  struct InHand {
+    std::optional<std::uint32_t> index;
+    Buffer bytes;
+  };
+  Task<Result<Buffer>> read_bytes(ShardId shard, Bytes position, Bytes size, InHand& in_hand, Deadline deadline);
 
   // No batch with `from` begins before `position`.
   struct Walk {

@@ -12,7 +12,9 @@ constexpr std::size_t kWaitingMax = 1024;    // demand loads that wait for memor
 constexpr std::size_t kFailuresSweep = 256;  // remembered failures above which old ones are looked for
 constexpr Duration kDiskPatience = 250ms;    // for the disk tier, before the archive is asked
 constexpr Duration kTogetherMax = 2s;        // that blocks are kept for a reader who does not come back
-constexpr Duration kStartAgain = 20ms;       // leases end without a word, so what waits for memory looks again
+constexpr Duration kGivenUp = 2s;       // after it was last asked for, what waits for its turn is not loaded any more
+constexpr Duration kAskAgain = 500ms;   // who waits, as a Fetch does: well within kGivenUp
+constexpr Duration kStartAgain = 20ms;  // leases end without a word, so what waits for memory looks again
 
 constexpr std::size_t index_of(auto kind) { return static_cast<std::size_t>(kind); }
 constexpr Bytes size_of(BlockRange range) { return static_cast<Bytes>(range.count) * kBlockSize; }
@@ -23,6 +25,7 @@ struct BlockCache::Load {
   BlockRange range;
   LoadCause cause;
   std::shared_ptr<Priority> priority;
+  Instant asked{};  // when somebody last wanted it
   Instant started{};
   bool dispatched = false;
 };
@@ -132,6 +135,7 @@ std::uint32_t BlockCache::extent_blocks_max() const {
 LoadStart BlockCache::start_load(BlockRange range, const LoadCause& cause) {
   LoadStart start;
   bool first_read = true;
+  if (waiting_.size() + range.count > kWaitingMax) drop_given_up();
   BlockRange run{range.shard, range.first, 0};
   auto end_run = [&](std::uint32_t next) {
     if (run.count > 0 && cause.is_prefetch()) start_prefetch(run, cause, start);
@@ -214,7 +218,9 @@ void BlockCache::refuse(BlockRange run, const LoadCause& cause, RefusedWhy why, 
 }
 
 void BlockCache::join(InFlight& block, const LoadCause& cause) {
-  if (cause.is_prefetch() || block.demanded) return;
+  if (cause.is_prefetch()) return;
+  block.load->asked = parts_.clock.now();
+  if (block.demanded) return;
   block.demanded = parts_.clock.now();
   block.demanded_by = cause.reader;
   ++metrics_.misses;
@@ -264,8 +270,9 @@ Task<Result<Buffer>> BlockCache::get(BlockId id, Deadline deadline) {
     if (auto error = recent_failure(id)) co_return fail(std::move(*error));
     start_load({id.shard, id.index, 1}, {.decided = parts_.clock.now()});
     if (!subscribe(id, landed)) continue;  // it failed at once, and that is remembered
-    bool in_time = co_await landed->wait(deadline);
-    if (!in_time) co_return fail(ErrorCode::kTimeout, "loading " + id.text());
+    auto asked = parts_.clock.now();
+    bool in_time = co_await landed->wait(std::min(deadline, asked + kAskAgain));
+    if (!in_time && parts_.clock.now() >= deadline) co_return fail(ErrorCode::kTimeout, "loading " + id.text());
   }
 }
 
@@ -282,6 +289,7 @@ std::shared_ptr<BlockCache::Load> BlockCache::enlist(BlockRange extent, const Lo
   auto load = std::make_shared<Load>();
   load->range = extent;
   load->cause = cause;
+  load->asked = parts_.clock.now();
   load->priority = std::make_shared<Priority>(cause.is_prefetch() ? Priority::prefetch : Priority::demand);
   for (std::uint32_t i = 0; i < extent.count; ++i) {
     auto block = std::make_shared<InFlight>();
@@ -292,8 +300,33 @@ std::shared_ptr<BlockCache::Load> BlockCache::enlist(BlockRange extent, const Lo
   return load;
 }
 
+// In a small cache what nobody comes for would hold its memory for a while, one after the other, while others wait.
+bool BlockCache::is_given_up(const Load& load) const { return parts_.clock.now() >= load.asked + kGivenUp; }
+
+void BlockCache::give_up(const Load& load) {
+  for (auto i = load.range.first; i < load.range.end(); ++i) {
+    auto block = leave_flight(load, i);
+    CHECK(block != nullptr, "a load that waits carries all its blocks");
+    for (auto& waiter : block->waiters) waiter->notify();
+  }
+  metrics_.given_up.add(load.range.count);
+}
+
+void BlockCache::drop_given_up() {
+  std::erase_if(waiting_, [this](const auto& load) {
+    bool gone = is_given_up(*load);
+    if (gone) give_up(*load);
+    return gone;
+  });
+}
+
 void BlockCache::start_waiting() {
   while (!waiting_.empty() && running_ < settings_.loads_in_flight_max) {
+    if (is_given_up(*waiting_.front())) {
+      give_up(*waiting_.front());
+      waiting_.pop_front();
+      continue;
+    }
     Memory::EvictedList evicted;
     bool reserved = memory_.reserve(LoadKind::demand, size_of(waiting_.front()->range), parts_.clock.now(), evicted);
     take_out(evicted);
@@ -311,7 +344,9 @@ Task<void> BlockCache::keep_starting() {
   while (!waiting_.empty() && !stopping_) {
     co_await sleep_until(parts_.clock, parts_.clock.now() + kStartAgain);
     hold_together();
+    drop_given_up();
     start_waiting();
+    refresh_gauges();
   }
   keeps_starting_ = false;
 }

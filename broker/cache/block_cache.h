@@ -87,8 +87,9 @@ class BlockCache {
   // --- loading -----------------------------------------------------------------------------------------------------
   // Starts what is needed for `range` to come into memory; never waits. Blocks cached or on their way are skipped, a
   // prefetch `expect`s those cached; a prefetch on its way is raised when `cause` is demand. Demand waits its turn for
-  // memory and request slots; a prefetch that cannot start at once is refused. Blocks that failed a moment ago are left
-  // out.
+  // memory and request slots: who waits asks again twice a second, for what nobody has asked for again for two seconds
+  // leaves the queue; its waiters look again, and nothing has failed. A prefetch that cannot start at once is refused.
+  // Blocks that failed a moment ago are left out.
   LoadStart start_load(BlockRange range, const LoadCause& cause);
   // Notifies `landed` when the block lands or fails. False when it is not on its way: look again instead of waiting.
   bool subscribe(const BlockId& id, std::shared_ptr<Event> landed);
@@ -144,6 +145,9 @@ class BlockCache {
   void refuse(BlockRange run, const LoadCause& cause, RefusedWhy why, LoadStart& start);
   void join(InFlight& block, const LoadCause& cause);
   void hold_together();
+  bool is_given_up(const Load& load) const;
+  void give_up(const Load& load);  // one that waits
+  void drop_given_up();
   void start_waiting();  // demand that waits for memory or a slot, as far as there is room
   Task<void> keep_starting();
   std::shared_ptr<Load> enlist(BlockRange extent, const LoadCause& cause);

@@ -44,6 +44,8 @@ CacheMetrics::CacheMetrics(MetricsRegistry& r)
                     "Loads that went to the archive because the disk tier did not answer in time."),
       disk_wait(r, "forelog_cache_disk_wait_seconds", "What loads spent on the disk tier before anything else."),
       failed_loads(r, "forelog_cache_failed_loads_total", "Loads that ended without all their blocks."),
+      given_up(r, "forelog_cache_given_up_total",
+               "Blocks that waited for memory or a request slot until nobody asked for them any more."),
       waste_bytes(r, "forelog_cache_waste_bytes_total", "Bytes loaded that left the cache unread."),
       wait(r, "forelog_cache_wait_seconds", "From the first demand for a block that was not there to its arrival."),
       bytes(r, "forelog_cache_bytes", "Bytes of cached blocks."),

@@ -22,6 +22,7 @@ struct CacheMetrics {
   Counter disk_hits, disk_hit_bytes, disk_misses, disk_timeouts;
   Histogram disk_wait;
   Counter failed_loads;
+  Counter given_up;
   Counter waste_bytes;  // loaded, never read, evicted
   Histogram wait;       // from the first demand for a block to its arrival
   Gauge bytes, reserved_bytes, unread_bytes, capacity_bytes, loads_in_flight, demand_waiting;

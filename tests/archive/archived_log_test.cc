@@ -48,6 +48,11 @@ class ArchivedLogTest : public ArchiveTest {
   std::shared_ptr<Event> landed = std::make_shared<Event>(machine.env().clock);
 };
 
+Task<void> look_up_into(ArchivedLog& log, std::int64_t timestamp, Offset expected, int& right) {
+  auto found = co_await log.find_by_time(Offset(0), timestamp, kForever);
+  if (found && *found && (*found)->offset == expected) ++right;
+}
+
 TEST_F(ArchivedLogTest, ReadsEveryByteOverBlocksAndShards) {
   make({{700, 1000}, {3, 600'000}, {1, 10}, {40, 50'000}});
   EXPECT_TRUE(consume(0, 1_MiB) == partition->bytes(0, partition->batches.size()));
@@ -318,6 +323,18 @@ TEST_F(ArchivedLogTest, LooksUpTimesFromTheStartOfTheLogOn) {
   EXPECT_EQ(from(700, 0), 700) << "deleted records are not found, those behind them are";
   EXPECT_EQ(from(700, 1000 + 10 * 800), 800);
   EXPECT_EQ(from(1001, 0), 1001);
+}
+
+// In a cache of two blocks each use of a block may be its last moment there.
+TEST_F(ArchivedLogTest, LooksUpTimesWithOneLoadABlockHoweverSmallTheCache) {
+  make({{30, 1000}, {30, 1000}, {30, 1000}, {30, 1000}}, 2);
+  int found = 0;
+  for (std::int64_t shard = 0; shard < 4; ++shard) {
+    auto offset = shard * 30 + 29;
+    machine.cores().spawn(CoreId{0}, look_up_into(*log, 1000 + 10 * offset, Offset(offset), found));
+  }
+  ASSERT_TRUE(world.run_until([&] { return found == 4; }, 60s));
+  EXPECT_EQ(cache->metrics().loads[static_cast<std::size_t>(LoadKind::demand)]->value(), 4);
 }
 
 TEST_F(ArchivedLogTest, KnowsWhereEpochsEnd) {

@@ -280,6 +280,44 @@ TEST_F(BlockCacheTest, WhoDoesNotComeBackForHisBlocksKeepsOthersOutForSecondsOnl
   EXPECT_TRUE(get(7, 5s));
 }
 
+// Readers that asked and went away, in a cache that one block after the other passes through only every two seconds.
+TEST_F(BlockCacheTest, WhatNobodyAsksForAnyMoreKeepsNobodyWaiting) {
+  make(2);
+  for (std::uint32_t i = 100; i < 140; ++i) start(blocks(i, 1), kDemand);
+  world.run_for(1s);
+  auto asked = world.now();
+  EXPECT_EQ(*get(0, 60s), contents(0));
+  EXPECT_LE(world.now() - asked, 3s);
+  world.run_for(5s);
+  EXPECT_LE(source.loads.size(), 6U) << "loads for nobody";
+  EXPECT_EQ(cache->metrics().demand_waiting.value(), 0);
+  EXPECT_EQ(*get(130), contents(130)) << "who comes back later is served as anybody";
+}
+
+// The other side of it: asking again, however long it takes, keeps the place.
+TEST_F(BlockCacheTest, WhoGoesOnWaitingKeepsHisPlace) {
+  make(2, {.loads_in_flight_max = 1});
+  source.delay = 3s;
+  int done = 0;
+  for (std::uint32_t i = 0; i < 6; ++i) {
+    machine.cores().spawn(CoreId{0}, get_into(*cache, block(i), world.now() + 60s, done));
+  }
+  EXPECT_TRUE(world.run_until([&] { return done == 6; }, 60s));
+  EXPECT_EQ(source.loads, (std::vector<BlockRange>{blocks(0, 1), blocks(1, 1), blocks(2, 1), blocks(3, 1), blocks(4, 1),
+                                                   blocks(5, 1)}));
+}
+
+TEST_F(BlockCacheTest, WhatNobodyAsksForAnyMoreLeavesRoomInTheQueue) {
+  make(2);
+  source.delay = 4s;
+  for (std::uint32_t i = 100; i < 100 + 1100; ++i) start(blocks(i, 1), kDemand);
+  EXPECT_EQ(get(0, 10ms).error().code, ErrorCode::kOverloaded);
+  world.run_for(3s);
+  auto later = get(0, 60s);
+  ASSERT_TRUE(later) << later.error().text();
+  EXPECT_EQ(*later, contents(0));
+}
+
 TEST_F(BlockCacheTest, DemandBeyondTheSlotsWaitsItsTurn) {
   make(64, {.loads_in_flight_max = 4});
   int done = 0;
