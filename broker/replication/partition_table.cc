@@ -208,6 +208,8 @@ Task<Result<void>> PartitionTable::remove_everything(PartitionKey key) {
   co_return Result<void>{};
 }
 
+// What lies on the disk of topics that are gone, or that were being deleted when the broker went down: no partition of
+// those is opened, so nobody would remove them when the topic goes.
 Task<void> PartitionTable::remove_orphans(cluster::ClusterViewPtr view) {
   auto& context = parts_.context;
   auto known = co_await log::stored_partitions(context.env, context.log.directory, context.log.catalog);
@@ -217,7 +219,7 @@ Task<void> PartitionTable::remove_orphans(cluster::ClusterViewPtr view) {
   }
   bool complete = co_await view_is_complete();
   for (const auto& key : *known) {
-    if (!parts_.is_mine(key) || view->topic(key.topic) != nullptr) continue;
+    if (!parts_.is_mine(key) || is_here(*view, key)) continue;
     if (!complete) {
       log_line(warn, "partition_kept", {{"partition", key}, {"why", "not every topic's record can be read"}});
       continue;

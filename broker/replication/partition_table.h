@@ -37,8 +37,9 @@ class PartitionTable final : public prefetch::ShardMap {
   using Listener = std::function<void(const PartitionPtr&, bool opened)>;
   void set_listener(Listener listener) { listener_ = std::move(listener); }
 
-  // Opens what `view` says this broker leads, removes what lies on the disk for topics that are no more, and resumes
-  // when all is open. A partition that cannot be opened is logged, tried again, and answers with its error meanwhile.
+  // Opens what `view` says this broker leads, removes what lies on the disk for topics that are no more or are being
+  // deleted, and resumes when all is open. A partition that cannot be opened is logged, tried again, and answers with
+  // its error meanwhile.
   Task<void> start(cluster::ClusterViewPtr view);
   // A newer view: opens, updates and removes; later, not inside this call. Only a topic that is gone takes its bytes
   // with it: a partition that loses its leader, as when this broker's session ends, is kept as it is.

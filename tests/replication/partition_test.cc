@@ -1,8 +1,10 @@
 #include "broker/replication/partition.h"
 
 #include "broker/archive/archive_source.h"
+#include "broker/cluster/records.h"
 #include "broker/log/batch_builder.h"
 #include "broker/log/recovery.h"
+#include "broker/replication/partition_table.h"
 #include "tests/support/run_task.h"
 
 #include <gtest/gtest.h>
@@ -66,10 +68,10 @@ struct Core {
   PartitionContext context;
 };
 
-cluster::TopicViewPtr topic() {
+cluster::TopicViewPtr topic(PartitionKey key) {
   cluster::TopicView view;
   view.name = TopicName("orders");
-  view.id = kPartition.topic;
+  view.id = key.topic;
   view.settings = std::make_shared<const log::TopicSettings>();
   return std::make_shared<const cluster::TopicView>(std::move(view));
 }
@@ -81,8 +83,8 @@ Task<Result<Appended>> append(Partition& partition) {
 }
 
 // Opens the partition as a leader of `epoch`, appends one record and closes it again.
-Task<Result<void>> live(Core& core, Epoch epoch) {
-  auto partition = CO_TRY(co_await Partition::open(core.context, topic(), kPartition, epoch));
+Task<Result<void>> live(Core& core, Epoch epoch, PartitionKey key = kPartition) {
+  auto partition = CO_TRY(co_await Partition::open(core.context, topic(key), key, epoch));
   auto appended = co_await append(*partition);
   co_await partition->close();
   if (!appended) co_return fail(appended.error());
@@ -101,6 +103,63 @@ TEST(Partition, ALogNewerThanItsMetadataStaysClosedAndSaysWhy) {
   EXPECT_EQ(older.error().code, ErrorCode::kCorruptFile);
   EXPECT_NE(older.error().context.find("leader epoch 7"), std::string::npos) << older.error().context;
   EXPECT_TRUE(run(world, machine, live(core, Epoch(8))).has_value()) << "with the right metadata it opens again";
+  run(world, machine, core.stop());
+}
+
+env::Path directory_of(PartitionKey key) { return log::partition_directory("data", key); }
+
+Task<bool> has_files(Core& core, PartitionKey key) {
+  auto names = co_await core.env.files.list(directory_of(key));
+  CHECK(names || names.error().code == ErrorCode::kNotFound);
+  co_return names.has_value();
+}
+
+cluster::TopicView topic_without_leader(const std::string& name, PartitionKey key, bool deleting) {
+  cluster::TopicView view;
+  view.name = TopicName(name);
+  view.id = key.topic;
+  view.deleting = deleting;
+  cluster::PartitionView partition;
+  partition.id = key.partition;
+  partition.replicas = {BrokerId(0)};
+  view.partitions.push_back(std::move(partition));
+  return view;
+}
+
+Task<Result<void>> make_topics(env::MetadataStore& store, std::vector<std::string> names) {
+  std::vector<env::MetadataOp> ops{env::MetadataOp::create("/brokers", ""),
+                                   env::MetadataOp::create(cluster::paths::kTopics, "")};
+  for (const auto& name : names) ops.push_back(env::MetadataOp::create(cluster::paths::topic(TopicName(name)), "{}"));
+  co_return co_await store.commit(std::move(ops));
+}
+
+// A broker went down after a topic had been marked for deletion, before it had removed the topic's files. It is back
+// while the topic is still there, marked. It will never open the topic's partitions, so nothing but the start removes
+// what they left.
+TEST(PartitionTable, AStartRemovesTheFilesOfATopicThatIsBeingDeleted) {
+  env::SimulatedWorld world(6);
+  auto& machine = world.machine();
+  const PartitionKey kept{TopicId{{7}}, PartitionId{0}};
+  {
+    Core before(machine.env());
+    run(world, machine, before.start());
+    ASSERT_TRUE(run(world, machine, live(before, Epoch(1))).has_value());
+    ASSERT_TRUE(run(world, machine, live(before, Epoch(1), kept)).has_value());
+    run(world, machine, before.stop());
+  }
+  Core core(machine.env());
+  run(world, machine, core.start());
+  ASSERT_TRUE(run(world, machine, has_files(core, kPartition)));
+  ASSERT_TRUE(run(world, machine, make_topics(machine.env().metadata, {"orders", "kept"})).has_value());
+  cluster::ClusterViewBuilder view;
+  view.topic(topic_without_leader("orders", kPartition, true)).topic(topic_without_leader("kept", kept, false));
+  auto is_mine = [](const PartitionKey&) { return true; };
+  PartitionTable table({core.context, core.registry, is_mine, prefetch::PrefetchMode::off});
+  run(world, machine, table.start(std::move(view).build()));
+  world.run_for(1min);
+  EXPECT_FALSE(run(world, machine, has_files(core, kPartition)));
+  EXPECT_TRUE(run(world, machine, has_files(core, kept))) << "only who is being deleted goes";
+  run(world, machine, table.stop());
   run(world, machine, core.stop());
 }
 
