@@ -10,11 +10,6 @@ using Loss = env::SimulatedWorld::Loss;
 
 class LocalLogTest : public test::StorageTest {
  protected:
-  static TopicSettings small_shards() {
-    TopicSettings settings;
-    settings.segment_bytes = 1000;
-    return settings;
-  }
   std::string shards() { return log().chain().text(); }
 };
 

@@ -105,6 +105,12 @@ struct Storage {
 
 class StorageTest : public testing::Test {
  protected:
+  // Of shards that a few records fill.
+  static TopicSettings small_shards() {
+    TopicSettings settings;
+    settings.segment_bytes = 1000;
+    return settings;
+  }
   void make_world(std::uint64_t seed) {
     set_log_level(warn);
     world = std::make_unique<env::SimulatedWorld>(seed);

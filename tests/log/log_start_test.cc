@@ -7,14 +7,7 @@ namespace {
 using test::batch_of;
 using Loss = env::SimulatedWorld::Loss;
 
-class LogStartTest : public test::StorageTest {
- protected:
-  static TopicSettings small_shards() {
-    TopicSettings settings;
-    settings.segment_bytes = 1000;
-    return settings;
-  }
-};
+class LogStartTest : public test::StorageTest {};
 
 // What follows from batches that retention took must outlive them: else a producer that sends one of its last five
 // again, because the crash ate the answer, is refused or written twice.
