@@ -16,6 +16,11 @@ constexpr Bytes kWriteMax = 2_MiB;
 constexpr Duration kPause = 30s;       // of writing, after a failed write
 constexpr Duration kSpaceCheck = 10s;  // how often the free space is looked at
 constexpr Duration kStopMax = 1s;
+// The last close of a removed file frees its blocks, elsewhere and later: unless the free space has grown, the tier
+// looks again for so long before it gives up another region, or, having no other, writing.
+constexpr Duration kSpaceReturns = 100ms;
+constexpr Duration kSpaceReturnsMax = 1s;
+constexpr Duration kSpaceLook = 10ms;
 
 }  // namespace
 
@@ -376,6 +381,11 @@ Task<Result<void>> DiskTier::leave_free_space(Bytes wanted) {
   while (true) {
     auto free = CO_TRY(co_await parts_.files.free_space(settings_.disk_path));
     if (free >= settings_.disk_free_bytes + wanted) co_return Result<void>{};
+    auto patience = index_.regions() > 1 ? kSpaceReturns : kSpaceReturnsMax;
+    if (free <= free_before_removal_ && parts_.clock.now() < removed_ + patience && !stopping_) {
+      co_await sleep_until(parts_.clock, parts_.clock.now() + kSpaceLook);
+      continue;
+    }
     auto oldest = index_.drop_oldest();
     if (!oldest) {
       co_return fail(ErrorCode::kDiskFull, settings_.disk_path + " has " + std::to_string(free) +
@@ -388,6 +398,9 @@ Task<Result<void>> DiskTier::leave_free_space(Bytes wanted) {
 
 Task<void> DiskTier::remove_region(std::uint64_t number) {
   ++metrics_.removed_regions;
+  auto free = co_await parts_.files.free_space(settings_.disk_path);
+  free_before_removal_ = free.value_or(0);
+  removed_ = parts_.clock.now();
   files_.erase(number);
   auto removed = co_await parts_.files.remove(path_of(number));
   if (!removed) log_line(warn, "cache_disk_region_stays", {{"file", path_of(number)}, {"error", removed.error()}});

@@ -130,6 +130,8 @@ class DiskTier final : public Tier {
   Instant next_write_{};  // not before, for the rate's sake
   std::optional<Instant> paused_until_;
   Instant space_checked_{};
+  Bytes free_before_removal_ = -1;  // on the disk, when the last region went
+  Instant removed_{};
   std::uint64_t bad_region_ = 0;  // of the last unreadable block
   bool loaded_ = false, writing_ = false, stopping_ = false;
   Event wake_;

@@ -223,6 +223,29 @@ TEST_F(DiskTierTest, SpaceThatOthersNeedIsGivenBack) {
   EXPECT_GT(tier->metrics().removed_regions.value(), 0);
 }
 
+// The last close of a removed file frees its blocks, on another thread and some time later; a tier that looks too early
+// would give up all it has, and then writing.
+TEST_F(DiskTierTest, SpaceThatComesBackLateIsWaitedFor) {
+  settings.disk_bytes = 256_MiB;  // in regions of 4 MiB, of which the disk holds one
+  settings.disk_free_bytes = 4_MiB;
+  machine.cache_faults().disk_capacity = 10_MiB;
+  machine.cache_faults().disk_space_returns = 100ms;
+  start();
+  use_all(0, 100);
+  EXPECT_EQ(tier->metrics().writes_paused.value(), 0);
+  EXPECT_EQ(logged("cache_disk_writes_paused"), 0U);
+  EXPECT_EQ(find(99, 1).size(), 1U);
+}
+
+TEST_F(DiskTierTest, ARegionTooManyIsNotGivenUpForSpaceThatIsOnItsWay) {
+  settings.disk_free_bytes = 4_MiB;
+  machine.cache_faults().disk_capacity = 40_MiB;
+  machine.cache_faults().disk_space_returns = 300ms;
+  start();
+  use_all(0, 150);
+  EXPECT_GT(find(0, 150).size(), 120U);
+}
+
 TEST_F(DiskTierTest, ADiskThatIsTooFullFromTheStartIsLeftAlone) {
   settings.disk_free_bytes = 4_MiB;
   machine.cache_faults().disk_capacity = 4_MiB;

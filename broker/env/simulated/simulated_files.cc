@@ -82,7 +82,7 @@ class SimulatedFiles::OpenFile final : public File {
  private:
   Result<void> put(std::int64_t offset, const Slices& slices) {
     auto grows = std::max<Bytes>(0, offset + total_size(slices) - files_.disk_.size(*node_));
-    auto free = std::max<Bytes>(0, files_.faults_.disk_capacity - files_.disk_.used());
+    auto free = files_.free();
     if (grows <= free) {
       files_.disk_.write(*node_, offset, slices);
       return {};
@@ -131,7 +131,12 @@ Task<Result<void>> SimulatedFiles::rename(Path from, Path to) {
 Task<Result<void>> SimulatedFiles::remove(Path path) {
   CO_TRY(co_await operate(path));
   CO_TRY(refuse_changes(path));
-  co_return disk_.remove(path);
+  auto before = disk_.used();
+  auto removed = disk_.remove(path);
+  if (faults_.disk_space_returns > Duration{0}) {
+    returning_.push_back({scheduler_.now() + faults_.disk_space_returns, before - disk_.used()});
+  }
+  co_return removed;
 }
 
 Task<Result<std::vector<std::string>>> SimulatedFiles::list(Path directory) {
@@ -153,7 +158,14 @@ Task<Result<void>> SimulatedFiles::sync_directory(Path path) {
 
 Task<Result<Bytes>> SimulatedFiles::free_space(Path directory) {
   CO_TRY(co_await operate(directory));
-  co_return std::max<Bytes>(0, faults_.disk_capacity - disk_.used());
+  co_return free();
+}
+
+Bytes SimulatedFiles::free() {
+  std::erase_if(returning_, [now = scheduler_.now()](const auto& bytes) { return bytes.at <= now; });
+  auto free = faults_.disk_capacity - disk_.used();
+  for (const auto& each : returning_) free -= each.bytes;
+  return std::max<Bytes>(0, free);
 }
 
 }  // namespace forelog::env

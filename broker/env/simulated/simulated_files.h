@@ -6,6 +6,8 @@
 #include "broker/env/simulated/simulated_cores.h"
 #include "broker/env/simulated/simulated_disk.h"
 
+#include <vector>
+
 namespace forelog::env {
 
 class SimulatedFiles final : public Files {
@@ -26,11 +28,17 @@ class SimulatedFiles final : public Files {
   // Takes as long as one disk operation, and may fail as one.
   Task<Result<void>> operate(Path path);
   Result<void> refuse_changes(const Path& path) const;
+  Bytes free();
 
+  struct Returning {
+    Instant at;
+    Bytes bytes;
+  };
   Scheduler& scheduler_;
   SimulatedCores& cores_;
   const Faults& faults_;
   SimulatedDisk& disk_;
+  std::vector<Returning> returning_;  // of removed files, not yet given back
 };
 
 }  // namespace forelog::env
