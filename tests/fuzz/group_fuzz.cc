@@ -215,7 +215,7 @@ class Session {
   }
 
   // With everybody silent all that waits is answered, and the group runs empty. A static member that is away may have
-  // weeks of session left while the join phase is begun anew every second, so after a while the clock leaps.
+  // half an hour of session left while the join phase is begun anew every second, so after a while the clock leaps.
   void settle() {
     for (int i = 0; i < 1000 && (group_->next_timer() != kForever || !writes_.empty()); ++i) {
       while (!writes_.empty()) end_a_write(), carry_out();
