@@ -1,6 +1,16 @@
 #include "broker/base/bytes.h"
 
+#include "broker/base/block_memory.h"
+
 namespace forelog {
+namespace {
+
+std::shared_ptr<std::byte[]> allocate(std::size_t size) {
+  if (size != static_cast<std::size_t>(kBlockSize)) return std::make_shared_for_overwrite<std::byte[]>(size);
+  return {BlockMemory::shared().take(), [](std::byte* block) { BlockMemory::shared().give_back(block); }};
+}
+
+}  // namespace
 
 Buffer Buffer::copy_of(ByteView bytes) {
   MutableBuffer out(bytes.size());
@@ -40,8 +50,7 @@ Buffer Buffer::view_of_static(std::string_view text) {
   return out;
 }
 
-MutableBuffer::MutableBuffer(std::size_t size)
-    : data_(std::make_shared_for_overwrite<std::byte[]>(size)), size_(size) {}
+MutableBuffer::MutableBuffer(std::size_t size) : data_(allocate(size)), size_(size) {}
 
 Buffer MutableBuffer::freeze(std::size_t size) && {
   CHECK(size <= size_);
