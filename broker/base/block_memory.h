@@ -31,7 +31,8 @@ class BlockMemory {
   // That of the process, which outlives every buffer.
   static BlockMemory& shared();
 
-  // kBlockSize bytes with undefined contents, at the beginning of a page. Throws std::bad_alloc when the system has none.
+  // kBlockSize bytes with undefined contents, at the beginning of a page. Throws std::bad_alloc when the system has
+  // none.
   std::byte* take();
   void give_back(std::byte* block) noexcept;
 
