@@ -18,7 +18,13 @@ namespace forelog::env {
 
 using Path = std::string;
 
-enum class OpenMode : std::uint8_t { read, write, create };  // write: must exist; create: made when missing
+enum class OpenMode : std::uint8_t {
+  read,
+  write,          // must exist
+  create,         // made when missing
+  create_direct,  // the same, for what is written front to back and read by nobody soon: it does not stay in the
+                  // system's memory. A write may put zeros behind its end, up to a block's
+};
 
 class File {
  public:

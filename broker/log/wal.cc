@@ -1,9 +1,11 @@
 #include "broker/log/wal.h"
 
 #include "broker/base/log.h"
+#include "broker/log/wal_files.h"
 #include "broker/log/wal_format.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <unordered_map>
 #include <unordered_set>
@@ -17,12 +19,8 @@ constexpr Bytes kRoundMax = 32_MiB;  // of one gather write
 constexpr Duration kRetryPause = 100ms;
 // Rounds do not begin sooner after one another. Each costs a sync and four switches between threads, whatever is in it,
 // while an append that comes alone does not wait.
-constexpr Duration kRoundInterval = 400us;
-constexpr Duration kAskAgain = 5s;     // partitions that have not checkpointed are asked again
-constexpr std::size_t kSparesMax = 2;  // files kept to be overwritten, which syncs faster than growing one
-constexpr Bytes kPrepareStep = 1_MiB;
-// A broker that fills files faster than this has little use for overwriting: its rounds are large.
-constexpr Duration kPrepareAge = 2s;
+constexpr Duration kRoundInterval = 450us;
+constexpr Duration kAskAgain = 5s;  // partitions that have not checkpointed are asked again
 
 struct WalMetrics {
   explicit WalMetrics(MetricsRegistry& r)
@@ -71,6 +69,7 @@ struct Wal::Impl : std::enable_shared_from_this<Wal::Impl> {
       : env(e),
         settings(std::move(s)),
         metrics(registry),
+        all_files(e, settings.directory, settings.file_size, settings.size_max),
         ports(static_cast<std::size_t>(e.cores.count())),
         work(e.clock),
         retry(e.clock),
@@ -89,41 +88,36 @@ struct Wal::Impl : std::enable_shared_from_this<Wal::Impl> {
   Task<void> run();
   Task<bool> commit(Round& round);
   Task<Result<void>> write(Round& round);
-  Task<Result<void>> open_next();
-  Task<void> prepare();
-  Task<Result<void>> make_spare(std::int64_t number);
+  Task<Result<void>> open_next(bool was_full);
   void answer(Round& round);
   void set_error(std::optional<Error> now);
   void release(PartitionKey partition, Lsn lsn);
-  void relieve();
+  void relieve(Bytes written);
+  void ask(CoreId core, std::vector<PartitionKey> partitions);
   Task<void> recycle();
-  Task<Result<void>> retire(std::int64_t number);
   Task<Result<void>> remove_all_files();
-  env::Path path(const std::string& name) const { return settings.directory + "/" + name; }
   Bytes size() const { return static_cast<Bytes>(files.size()) * settings.file_size; }
   bool gave_up() const { return stopping && env.clock.now() >= stop_deadline; }
 
   env::Env& env;
   WalSettings settings;
   WalMetrics metrics;
+  WalFiles all_files;
   std::vector<Port> ports;
 
   Event work, retry;
   TaskGroup tasks;
   Round queue;
-  std::deque<WalFile> files;  // oldest first; the last one is written to
-  std::deque<std::int64_t> spares;
-  env::FilePtr file;
+  std::deque<WalFile> files;  // in use, oldest first; the last one is written to
+  WalFiles::Open current;     // that one
   Bytes position = 0;
   bool avoid_file = false;  // the disk failed in it: write elsewhere
-  bool overwrites = false;  // the file had its size before
-  bool preparing = false;
-  Instant opened_at{};
   Instant round_began{};
-  std::int64_t next_file = 1;
   Lsn next_lsn{1};
   std::unordered_map<PartitionKey, CoreId> homes;
   std::unordered_set<PartitionKey> forgotten;
+  std::deque<PartitionKey> to_ask;  // who holds the oldest file and has not been asked to checkpoint
+  double ask_share = 0;             // of the next one to be asked
   std::optional<Error> error;
   bool recycling = false;
   bool stopping = false;
@@ -231,9 +225,10 @@ Task<bool> Wal::Impl::commit(Round& round) {
 Task<Result<void>> Wal::Impl::write(Round& round) {
   Bytes bytes = 0;
   for (const auto& arrived : round) bytes += arrived.submission.size();
+  bool full = !current.file || avoid_file || (position > 0 && position + bytes > settings.file_size);
   // A file that grows is left as soon as there is one to overwrite.
-  bool full = position > 0 && (position + bytes > settings.file_size || (!overwrites && !spares.empty()));
-  if (!file || full || avoid_file) CO_TRY(co_await open_next());
+  bool better = position > 0 && !current.overwrites && all_files.has_full_sized();
+  if (full || better) CO_TRY(co_await open_next(full));
 
   Slices slices;
   slices.reserve(round.size() * 2 + 1);
@@ -250,7 +245,7 @@ Task<Result<void>> Wal::Impl::write(Round& round) {
   }
   auto written = total_size(slices);
   // A failed sync may have lost pages that look written: the whole round is written anew, never only synced again.
-  CO_TRY(co_await file->write_and_sync(position, std::move(slices)));
+  CO_TRY(co_await current.file->write_and_sync(position, std::move(slices)));
 
   position += written;
   metrics.bytes.add(written);
@@ -262,69 +257,22 @@ Task<Result<void>> Wal::Impl::write(Round& round) {
     }
     ++next_lsn;
   }
-  relieve();
+  relieve(written);
   co_return Result<void>{};
 }
 
-Task<Result<void>> Wal::Impl::open_next() {
+Task<Result<void>> Wal::Impl::open_next(bool was_full) {
   if (size() + settings.file_size > settings.size_max && !files.empty()) {
-    relieve();
+    relieve(0);
     co_return fail(ErrorCode::kOverloaded, "the write-ahead log has reached " + std::to_string(settings.size_max) +
                                                " bytes and waits for segments to be synced");
   }
-  bool slow = opened_at == Instant{} || env.clock.now() - opened_at >= kPrepareAge;
-  opened_at = env.clock.now();
-  auto number = next_file++;
-  auto name = path(wal_file_name(number));
-  overwrites = !spares.empty();
-  if (overwrites) {
-    auto spare = path(wal_spare_name(spares.front()));
-    spares.pop_front();
-    CO_TRY(co_await env.wal_files.rename(spare, name));
-  }
-  auto opened = CO_TRY(co_await env.wal_files.open(name, env::OpenMode::create));
-  CO_TRY(co_await env.wal_files.sync_directory(settings.directory));
-  file = std::move(opened);
+  current = CO_TRY(co_await all_files.next(was_full));
   position = 0;
   avoid_file = false;
-  files.push_back({number, {}, {}});
+  files.push_back({current.number, {}, {}});
   metrics.files.set(static_cast<std::int64_t>(files.size()));
-  if (slow && spares.empty() && !std::exchange(preparing, true)) tasks.spawn(prepare());
   co_return Result<void>{};
-}
-
-// Growing a file makes each sync write the file system's journal too; overwriting one does not, and takes a third less
-// time. So the next file is filled with zeros while this one is written.
-Task<void> Wal::Impl::prepare() {
-  auto number = next_file++;
-  auto made = co_await make_spare(number);
-  if (made) {
-    spares.push_back(number);
-  } else if (made.error().code != ErrorCode::kStopping) {
-    log_line(warn, "wal_spare_not_made", {{"error", made.error()}});
-  }
-  preparing = false;
-}
-
-Task<Result<void>> Wal::Impl::make_spare(std::int64_t number) {
-  auto name = path(wal_spare_name(number));
-  auto spare = CO_TRY(co_await env.files.open(name, env::OpenMode::create));
-  MutableBuffer room(static_cast<std::size_t>(std::min(kPrepareStep, settings.file_size)));
-  std::ranges::fill(room.view(), std::byte{0});
-  auto zeros = std::move(room).freeze();
-  Result<void> done;
-  for (Bytes at = 0; done && at < settings.file_size; at += static_cast<Bytes>(zeros.size())) {
-    if (stopping) done = fail(ErrorCode::kStopping, name);
-    if (!done) break;
-    auto size = std::min(static_cast<Bytes>(zeros.size()), settings.file_size - at);
-    Slices piece{zeros.slice(0, static_cast<std::size_t>(size))};
-    // Synced piece by piece: the writer's syncs wait for no more than one of them.
-    done = co_await spare->write_and_sync(at, std::move(piece));
-  }
-  if (done) co_return done;
-  spare.reset();
-  (void)co_await env.files.remove(name);  // else the next start does
-  co_return done;
 }
 
 void Wal::Impl::answer(Round& round) {
@@ -371,36 +319,50 @@ void Wal::Impl::release(PartitionKey partition, Lsn lsn) {
   tasks.spawn(recycle());
 }
 
-// Asks the partitions that hold the oldest file to checkpoint, once half of the room is used.
-void Wal::Impl::relieve() {
-  if (size() * 2 <= settings.size_max) return;
-  auto now = env.clock.now();
+// Asks the partitions that hold the oldest file to checkpoint: from a quarter of the room on one by one, so that their
+// syncs are spread over the time in which another quarter is written, and all at once when three quarters are used.
+void Wal::Impl::relieve(Bytes written) {
+  if (size() * 4 <= settings.size_max) return;
   auto& oldest = files.front();
-  if (oldest.asked != Instant{} && now - oldest.asked < kAskAgain) return;
-  oldest.asked = now;
+  auto now = env.clock.now();
+  if (oldest.asked == Instant{} || now - oldest.asked >= kAskAgain) {
+    oldest.asked = now;
+    to_ask.clear();
+    for (const auto& [partition, lsn] : oldest.last) to_ask.push_back(partition);
+  }
+  ask_share +=
+      static_cast<double>(homes.size()) * static_cast<double>(written) * 4 / static_cast<double>(settings.size_max);
+  auto count = size() * 4 > settings.size_max * 3 ? to_ask.size() : static_cast<std::size_t>(ask_share);
+  ask_share -= std::floor(ask_share);
   std::vector<std::vector<PartitionKey>> by_core(ports.size());
-  for (const auto& [partition, lsn] : oldest.last) {
+  while (count > 0 && !to_ask.empty()) {
+    auto partition = to_ask.front();
+    to_ask.pop_front();
+    if (!oldest.last.contains(partition)) continue;  // it has checkpointed by itself
     by_core[static_cast<std::size_t>(homes[partition].value())].push_back(partition);
+    --count;
   }
   for (std::size_t core = 0; core < by_core.size(); ++core) {
-    if (by_core[core].empty()) continue;
-    auto ask = [self = shared_from_this(), partitions = std::move(by_core[core])] {
-      auto& clients = self->port().clients;
-      for (auto partition : partitions) {
-        auto at = clients.find(partition);
-        auto client = at == clients.end() ? nullptr : at->second.lock();
-        if (client) client->checkpoint_wanted();
-      }
-    };
-    env.cores.post(CoreId(static_cast<std::int32_t>(core)), std::move(ask));
+    if (!by_core[core].empty()) ask(CoreId(static_cast<std::int32_t>(core)), std::move(by_core[core]));
   }
+}
+
+void Wal::Impl::ask(CoreId core, std::vector<PartitionKey> partitions) {
+  env.cores.post(core, [self = shared_from_this(), partitions = std::move(partitions)] {
+    auto& clients = self->port().clients;
+    for (auto partition : partitions) {
+      auto at = clients.find(partition);
+      auto client = at == clients.end() ? nullptr : at->second.lock();
+      if (client) client->checkpoint_wanted();
+    }
+  });
 }
 
 // Oldest first, one after another: a crash must never leave an older file than one that is gone, or replay would bring
 // back what a later record had truncated.
 Task<void> Wal::Impl::recycle() {
   while (files.size() > 1 && files.front().last.empty() && !gave_up()) {
-    auto done = co_await retire(files.front().number);
+    auto done = co_await all_files.retire(files.front().number, files.size());
     if (!done) {
       log_line(warn, "wal_file_stays", {{"error", done.error()}});
       co_await retry.wait(env.clock.now() + kRetryPause);
@@ -413,22 +375,12 @@ Task<void> Wal::Impl::recycle() {
   recycling = false;
 }
 
-Task<Result<void>> Wal::Impl::retire(std::int64_t number) {
-  auto name = path(wal_file_name(number));
-  if (spares.size() >= kSparesMax) co_return co_await env.files.remove(name);
-  CO_TRY(co_await env.files.rename(name, path(wal_spare_name(number))));
-  spares.push_back(number);
-  co_return Result<void>{};
-}
-
 Task<Result<void>> Wal::Impl::remove_all_files() {
-  file.reset();
-  while (!files.empty()) {
-    CO_TRY(co_await env.files.remove(path(wal_file_name(files.front().number))));
-    files.pop_front();
-  }
-  for (auto number : std::exchange(spares, {})) CO_TRY(co_await env.files.remove(path(wal_spare_name(number))));
-  co_return co_await env.files.sync_directory(settings.directory);
+  current = {};
+  std::vector<std::int64_t> in_use;
+  for (const auto& wal_file : files) in_use.push_back(wal_file.number);
+  files.clear();
+  return all_files.remove_all(std::move(in_use));
 }
 
 // --- public ----------------------------------------------------------------------------------------------------------
@@ -442,13 +394,8 @@ const std::optional<Error>& Wal::failing() const { return impl_->error; }
 Task<Result<void>> Wal::start(Position from) {
   auto& impl = *impl_;
   CHECK(impl.env.cores.current() == kWriter);
-  impl.next_file = from.next_file;
   impl.next_lsn = from.next_lsn;
-  CO_TRY(co_await impl.env.files.create_directories(impl.settings.directory));
-  auto names = CO_TRY(co_await impl.env.files.list(impl.settings.directory));
-  for (const auto& name : names) {
-    if (is_wal_spare_name(name)) CO_TRY(co_await impl.env.files.remove(impl.path(name)));
-  }
+  CO_TRY(co_await impl.all_files.start(from.next_file));
   impl.tasks.spawn(impl.run());
   co_return Result<void>{};
 }
@@ -459,7 +406,9 @@ Task<void> Wal::stop(Deadline deadline) {
   impl.stop_deadline = deadline;
   impl.work.notify();
   impl.retry.notify();
+  impl.all_files.interrupt();
   co_await impl.tasks.join();
+  co_await impl.all_files.stop();
   bool released = std::all_of(impl.files.begin(), impl.files.end(), [](const WalFile& f) { return f.last.empty(); });
   if (!released || !impl.queue.empty()) co_return;
   auto removed = co_await impl.remove_all_files();

@@ -28,7 +28,7 @@ PHASES = ("quiet", "warm", "cold")
 
 def replay(broker, topic, args, megabytes, seconds):
     """Reads the topic from its beginning, again and again for so many seconds."""
-    command = ["nice", "-n", "19", LOAD, "consume", broker.address, topic, "--partitions", str(args.partitions), "--megabytes", str(megabytes)]
+    command = ["chrt", "--idle", "0", LOAD, "consume", broker.address, topic, "--partitions", str(args.partitions), "--megabytes", str(megabytes)]
     command += ["--warm-up", str(seconds), "--megabytes-per-second", str(args.replay_mb_per_s)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 

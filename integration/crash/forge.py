@@ -51,7 +51,8 @@ def read_wal_file(path):
     if len(data) < FILE_HEADER:
         return []
     magic, _, _, number = struct.unpack_from(">IHHq", data)
-    if magic != WAL_MAGIC:
+    # A file that stands ready to be used again still has its earlier life.
+    if magic != WAL_MAGIC or number != int(os.path.basename(path).removeprefix("wal-")):
         return []
     records, at, last = [], FILE_HEADER, None
     while at + RECORD_HEADER <= len(data):
@@ -120,7 +121,7 @@ def forge(log_dir, is_needed, rng):
     files = wal_files(os.path.join(log_dir, "wal"))
     records = {path: read_wal_file(path) for path in files}
     if files and rng.random() < 0.7:
-        newest = files[-1]
+        newest = next((path for path in reversed(files) if records[path]), files[-1])  # one may stand ready behind it
         keep = FILE_HEADER if records[newest] else os.path.getsize(newest)
         for record in records[newest]:
             if record.kind != DATA or any(is_needed(record.topic, record.partition, first, last) for first, last in record.batches):

@@ -70,6 +70,16 @@ TYPED_TEST(FilesContract, TruncatesAndOverwrites) {
   EXPECT_EQ(this->read(*file, 0, 9), "aXcd");
 }
 
+TYPED_TEST(FilesContract, DirectWritesFollowOneAnotherAndEndInZeros) {
+  ASSERT_TRUE(this->world.run(this->open("f", OpenMode::create)->write_at(0, slices({"an older life of the file"}))));
+  auto file = this->open("f", OpenMode::create_direct);
+  ASSERT_TRUE(this->world.run(file->write_and_sync(0, slices({"abc", "def"}))));
+  ASSERT_TRUE(this->world.run(file->write_and_sync(6, slices({"g"}))));
+  EXPECT_EQ(this->read(*file, 0, 9), std::string("abcdefg\0\0", 9));
+  auto all = this->read(*file, 0, 1_MiB);
+  EXPECT_EQ(all.find_first_not_of('\0', 7), std::string::npos) << all;
+}
+
 TYPED_TEST(FilesContract, SaysHowMuchTheDiskStillTakes) {
   auto free = this->world.run(this->files.free_space(this->dir));
   ASSERT_TRUE(free);

@@ -464,6 +464,25 @@ TEST_F(LocalLogTest, WriteAheadLogIsBoundedByCheckpoints) {
   stop();
 }
 
+TEST_F(LocalLogTest, PartitionsAreAskedToCheckpointOneAfterTheOther) {
+  wal_file = 64_KiB;
+  constexpr int kPartitions = 16;
+  std::map<int, TopicSettings> many;
+  for (int i = 0; i < kPartitions; ++i) many[i] = {};
+  start(many);
+  std::int64_t most = 0, before = 0;
+  for (int i = 0; i < 600; ++i) {
+    append(batch_of(std::string(1000, 'x')), i % kPartitions);
+    world->run_for(10ms);
+    auto now = storage->metrics.checkpoints.value();
+    most = std::max(most, now - before);
+    before = now;
+  }
+  EXPECT_GE(before, 2 * kPartitions) << "they were asked";
+  EXPECT_LE(most, 3) << "and not together: their syncs would stand in the way of every round";
+  stop();
+}
+
 TEST_F(LocalLogTest, ChangeToWalDoesNotAcknowledgeAcrossUnsyncedBytes) {
   TopicSettings fast;
   fast.durability = Durability::page_cache;

@@ -40,15 +40,18 @@ bool BlockingPool::stop_within(std::chrono::nanoseconds max) {
 }
 
 void BlockingPool::post(std::move_only_function<void()> call) {
+  bool queued = false;
   {
     std::lock_guard lock(mutex_);
     if (!stopping_) {
       queue_.push_back(std::move(call));
-      more_.notify_one();
-      return;
+      queued = true;
     }
   }
-  call();  // nobody works here any more; a late close of a file must not be lost
+  // Notified under the lock, the thread would wake only to wait for it.
+  if (queued) more_.notify_one();
+  // Nobody works here any more; a late close of a file must not be lost.
+  if (!queued) call();
 }
 
 void BlockingPool::work() {

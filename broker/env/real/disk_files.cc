@@ -1,5 +1,6 @@
 #include "broker/env/real/disk_files.h"
 
+#include "broker/env/real/direct_writer.h"
 #include "broker/env/real/posix_file.h"
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 namespace forelog::env {
 namespace {
 
-class DiskFile final : public File {
+class DiskFile : public File {
  public:
   // The last close of a removed file frees its blocks, which takes time: the pool does it.
   DiskFile(BlockingPool& pool, PosixFile file)
@@ -66,6 +67,33 @@ class DiskFile final : public File {
   std::shared_ptr<const PosixFile> file_;
 };
 
+// Written by way of a DirectWriter, all else as usual.
+class DirectFile final : public DiskFile {
+ public:
+  DirectFile(BlockingPool& pool, PosixFile file, std::unique_ptr<DirectWriter> writer)
+      : DiskFile(pool, std::move(file)), pool_(pool), writer_(std::move(writer)) {}
+
+  Task<Result<void>> write_at(std::int64_t offset, Slices slices) override {
+    return write(offset, std::move(slices), false);
+  }
+  Task<Result<void>> write_and_begin_writeback(std::int64_t offset, Slices slices) override {
+    return write(offset, std::move(slices), false);
+  }
+  Task<Result<void>> write_and_sync(std::int64_t offset, Slices slices) override {
+    return write(offset, std::move(slices), true);
+  }
+
+ private:
+  Task<Result<void>> write(std::int64_t offset, Slices slices, bool sync) {
+    CHECK(offset >= 0);
+    return pool_.run(
+        [writer = writer_, offset, slices = std::move(slices), sync] { return writer->write(offset, slices, sync); });
+  }
+
+  BlockingPool& pool_;
+  std::shared_ptr<DirectWriter> writer_;
+};
+
 int flags_of(OpenMode mode) {
   switch (mode) {
     case OpenMode::read:
@@ -73,13 +101,16 @@ int flags_of(OpenMode mode) {
     case OpenMode::write:
       return O_RDWR;
     case OpenMode::create:
+    case OpenMode::create_direct:
       return O_RDWR | O_CREAT;
   }
   return O_RDONLY;
 }
 
 Result<FilePtr> open_file(BlockingPool& pool, const Path& path, OpenMode mode) {
-  return std::make_shared<DiskFile>(pool, TRY(PosixFile::open(path, flags_of(mode))));
+  auto file = TRY(PosixFile::open(path, flags_of(mode)));
+  if (mode != OpenMode::create_direct) return std::make_shared<DiskFile>(pool, std::move(file));
+  return std::make_shared<DirectFile>(pool, std::move(file), TRY(DirectWriter::open(path)));
 }
 
 Result<void> rename_file(const Path& from, const Path& to) {

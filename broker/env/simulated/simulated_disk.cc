@@ -103,7 +103,7 @@ Result<SimulatedDisk::NodePtr> SimulatedDisk::open(const Path& path, OpenMode mo
     if (found->second->is_directory) return fail(ErrorCode::kIo, path + ": a directory");
     return found->second;
   }
-  if (mode != OpenMode::create) return fail(ErrorCode::kNotFound, path);
+  if (mode != OpenMode::create && mode != OpenMode::create_direct) return fail(ErrorCode::kNotFound, path);
   auto file = std::make_shared<Node>(false);
   change_names({{parent, name, file}});
   return file;

@@ -38,6 +38,7 @@ class SimulatedFiles::OpenFile final : public File {
     CHECK(offset >= 0);
     if (mode_ == OpenMode::read) co_return fail(ErrorCode::kIo, path_ + ": opened for reading");
     CO_TRY(files_.refuse_changes(path_));
+    if (mode_ == OpenMode::create_direct) fill_block(offset, slices);
     // Readers, and a crash, may see the bytes before the call ends, or only then.
     bool early = files_.scheduler_.random().chance(0.5);
     if (early) CO_TRY(put(offset, slices));
@@ -80,6 +81,13 @@ class SimulatedFiles::OpenFile final : public File {
   }
 
  private:
+  // Direct writes are of whole blocks; those of a world of small files are small.
+  static void fill_block(std::int64_t offset, Slices& slices) {
+    constexpr Bytes kBlock = 64;
+    auto beyond = (offset + total_size(slices)) % kBlock;
+    if (beyond > 0) slices.push_back(Buffer::take(std::string(static_cast<std::size_t>(kBlock - beyond), '\0')));
+  }
+
   Result<void> put(std::int64_t offset, const Slices& slices) {
     auto grows = std::max<Bytes>(0, offset + total_size(slices) - files_.disk_.size(*node_));
     auto free = files_.free();

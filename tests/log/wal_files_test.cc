@@ -1,0 +1,128 @@
+#include "broker/log/wal_files.h"
+
+#include "broker/log/wal_format.h"
+#include "tests/log/log_fixture.h"
+
+namespace forelog::log {
+namespace {
+
+constexpr Bytes kSize = 8_KiB;
+
+struct WalFilesTest : testing::Test {
+  env::SimulatedWorld world{1};
+  env::SimulatedMachine& machine = world.machine();
+  WalFiles files{machine.env(), "wal", kSize, 4 * kSize};
+
+  void SetUp() override {
+    set_log_level(error);
+    ASSERT_TRUE(test::run(world, machine, files.start(5)));
+  }
+  void TearDown() override { test::run(world, machine, files.stop()); }
+  WalFiles::Open next(bool was_full = true) {
+    auto out = test::run(world, machine, files.next(was_full));
+    EXPECT_TRUE(out.has_value());
+    return out ? *std::move(out) : WalFiles::Open{};
+  }
+  std::vector<std::string> names() { return *machine.disk().list("wal"); }
+  static std::string wal(std::int64_t number) { return wal_file_name(number); }
+};
+
+TEST_F(WalFilesTest, ASlowWriterFindsAFileOfFullSizeReady) {
+  auto first = next();
+  EXPECT_EQ(first.number, 5);
+  EXPECT_FALSE(first.overwrites) << "nothing could be ready yet";
+  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+  machine.faults().disk_error_rate = 1;
+  auto second = next(false);
+  machine.faults().disk_error_rate = 0;
+  EXPECT_TRUE(second.overwrites);
+  EXPECT_GT(second.number, first.number) << "files are replayed in the order of their numbers";
+  EXPECT_EQ(*test::run(world, machine, second.file->size()), kSize);
+}
+
+TEST_F(WalFilesTest, AReadyFileHasItsNameAfterAPowerCut) {
+  next();
+  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+  auto ready = names();
+  world.crash(machine, env::SimulatedWorld::Loss::all);
+  EXPECT_EQ(names(), ready);
+  world.restart(machine);
+}
+
+TEST_F(WalFilesTest, WhatHasServedIsUsedAgain) {
+  auto first = next();
+  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+  auto second = next(false);
+  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, 2)));
+  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+  auto third = next();
+  EXPECT_TRUE(third.overwrites);
+  EXPECT_GT(third.number, second.number);
+}
+
+TEST_F(WalFilesTest, AllFilesTogetherStayWithinTheirBound) {
+  std::deque<std::int64_t> in_use;
+  for (int i = 0; i < 100; ++i) {
+    in_use.push_back(next().number);
+    // A few at a time, as partitions let go of them.
+    while (in_use.size() > 3 || (i % 7 == 0 && in_use.size() > 1)) {
+      ASSERT_TRUE(test::run(world, machine, files.retire(in_use.front(), in_use.size())));
+      in_use.pop_front();
+    }
+    world.run_for(10ms);
+    EXPECT_LE(names().size(), 4U + 3U) << "four, two spares, one that is being made";
+  }
+}
+
+TEST_F(WalFilesTest, WhatABusyHourHasUsedIsGivenBackByASlowOne) {
+  std::vector<std::int64_t> in_use;
+  for (int i = 0; i < 4; ++i) in_use.push_back(next().number);
+  for (auto left = in_use.size(); left > 1; --left) {
+    ASSERT_TRUE(test::run(world, machine, files.retire(in_use[in_use.size() - left], left)));
+  }
+  world.run_for(1s);
+  auto busy = names().size();
+  std::int64_t before = in_use.back();
+  for (int i = 0; i < 10; ++i) {
+    world.run_for(1min);
+    auto now = next();
+    ASSERT_TRUE(test::run(world, machine, files.retire(before, 2)));
+    before = now.number;
+  }
+  world.run_for(1min);
+  EXPECT_LT(names().size(), busy);
+  EXPECT_LE(names().size(), 4U);
+}
+
+TEST_F(WalFilesTest, AFileThatCannotBeMadeIsAnErrorAndLeavesNothingInTheEnd) {
+  machine.faults().disk_error_rate = 1;
+  auto failed = test::run(world, machine, files.next(true));
+  ASSERT_FALSE(failed.has_value());
+  EXPECT_EQ(failed.error().code, ErrorCode::kIo);
+  machine.faults().disk_error_rate = 0.5;
+  std::vector<std::int64_t> in_use;
+  for (int i = 0; i < 50; ++i) {
+    auto opened = test::run(world, machine, files.next(true));
+    if (opened) in_use.push_back(opened->number);
+    world.run_for(100ms);
+  }
+  EXPECT_TRUE(std::is_sorted(in_use.begin(), in_use.end()));
+  machine.faults().disk_error_rate = 0;
+  test::run(world, machine, files.stop());
+  ASSERT_TRUE(test::run(world, machine, files.remove_all(in_use)).has_value());
+  EXPECT_EQ(names(), std::vector<std::string>{});
+}
+
+TEST_F(WalFilesTest, AStartRemovesWhatWaitedToBeUsedAgain) {
+  auto first = next();
+  auto second = next();
+  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, 2)));
+  test::run(world, machine, files.stop());
+  WalFiles again(machine.env(), "wal", kSize, 4 * kSize);
+  ASSERT_TRUE(test::run(world, machine, again.start(100)));
+  for (const auto& name : names()) EXPECT_FALSE(is_wal_spare_name(name)) << name;
+  test::run(world, machine, again.stop());
+}
+
+}  // namespace
+}  // namespace forelog::log
