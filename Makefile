@@ -7,6 +7,7 @@ LAYERS := base env wire log cache archive cluster prefetch replication groups ad
 MODE ?= release# release, debug, asan, tsan or fuzz
 CXX := clang++-19
 CCACHE := $(shell command -v ccache)
+export CCACHE_NOHASHDIR := 1# sources are named relative to the checkout, so that another clone finds what this one compiled
 OUT := build/$(MODE)
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Wimplicit-fallthrough \

@@ -17,6 +17,7 @@ namespace {
 constexpr CoreId kWriter{0};
 constexpr Bytes kRoundMax = 32_MiB;  // of one gather write
 constexpr Duration kRetryPause = 100ms;
+constexpr int kFailuresMax = 20;  // at the start of a file, before another one is tried
 // Rounds do not begin sooner after one another. Each costs a sync and four switches between threads, whatever is in it,
 // while an append that comes alone does not wait.
 constexpr Duration kRoundInterval = 450us;
@@ -58,6 +59,7 @@ struct Port {
 
 struct WalFile {
   std::int64_t number = 0;
+  Bytes size = 0;                              // once it is not written to any more; 0: not fit to be used again
   std::unordered_map<PartitionKey, Lsn> last;  // of each partition whose bytes here are not known to be elsewhere
   Instant asked{};
 };
@@ -92,7 +94,7 @@ struct Wal::Impl : std::enable_shared_from_this<Wal::Impl> {
   void answer(Round& round);
   void set_error(std::optional<Error> now);
   void release(PartitionKey partition, Lsn lsn);
-  void relieve(Bytes written);
+  void relieve(Bytes written, bool all);
   void ask(CoreId core, std::vector<PartitionKey> partitions);
   Task<void> recycle();
   Task<Result<void>> remove_all_files();
@@ -112,6 +114,7 @@ struct Wal::Impl : std::enable_shared_from_this<Wal::Impl> {
   WalFiles::Open current;     // that one
   Bytes position = 0;
   bool avoid_file = false;  // the disk failed in it: write elsewhere
+  int failures_at_start = 0;
   Instant round_began{};
   Lsn next_lsn{1};
   std::unordered_map<PartitionKey, CoreId> homes;
@@ -209,8 +212,9 @@ Task<bool> Wal::Impl::commit(Round& round) {
     auto done = co_await write(round);
     if (done) break;
     ++metrics.failures;
-    // The next attempt goes to a new file, unless nothing has been stored in this one yet or space is what is missing.
-    if (done.error().code == ErrorCode::kIo) avoid_file = position > 0;
+    // The next attempt goes to a new file, unless space is what is missing. A file in which nothing has been stored yet
+    // is given some attempts, so that a disk which fails everywhere is not filled with files.
+    if (done.error().code == ErrorCode::kIo) avoid_file = position > 0 || ++failures_at_start % kFailuresMax == 0;
     set_error(std::move(done).error());
     if (gave_up()) co_return false;
     co_await retry.wait(env.clock.now() + kRetryPause);
@@ -227,7 +231,8 @@ Task<Result<void>> Wal::Impl::write(Round& round) {
   for (const auto& arrived : round) bytes += arrived.submission.size();
   bool full = !current.file || avoid_file || (position > 0 && position + bytes > settings.file_size);
   // A file that grows is left as soon as there is one to overwrite.
-  bool better = position > 0 && !current.overwrites && all_files.has_full_sized();
+  bool better = (position > 0 || error) && !current.overwrites && all_files.has_full_sized() &&
+                size() + settings.file_size <= settings.size_max;
   if (full || better) CO_TRY(co_await open_next(full));
 
   Slices slices;
@@ -257,20 +262,27 @@ Task<Result<void>> Wal::Impl::write(Round& round) {
     }
     ++next_lsn;
   }
-  relieve(written);
+  relieve(written, false);
   co_return Result<void>{};
 }
 
 Task<Result<void>> Wal::Impl::open_next(bool was_full) {
   if (size() + settings.file_size > settings.size_max && !files.empty()) {
-    relieve(0);
+    relieve(0, true);
     co_return fail(ErrorCode::kOverloaded, "the write-ahead log has reached " + std::to_string(settings.size_max) +
                                                " bytes and waits for segments to be synced");
   }
-  current = CO_TRY(co_await all_files.next(was_full));
+  auto next = CO_TRY(co_await all_files.next(was_full));
+  if (!files.empty()) {
+    // Whoever wrote to it after partitions were asked is asked, too.
+    files.back().asked = {};
+    files.back().size = avoid_file ? 0 : std::max(position, current.overwrites ? settings.file_size : 0);
+  }
+  current = std::move(next);
   position = 0;
+  failures_at_start = 0;
   avoid_file = false;
-  files.push_back({current.number, {}, {}});
+  files.push_back({current.number, 0, {}, {}});
   metrics.files.set(static_cast<std::int64_t>(files.size()));
   co_return Result<void>{};
 }
@@ -321,7 +333,7 @@ void Wal::Impl::release(PartitionKey partition, Lsn lsn) {
 
 // Asks the partitions that hold the oldest file to checkpoint: from a quarter of the room on one by one, so that their
 // syncs are spread over the time in which another quarter is written, and all at once when three quarters are used.
-void Wal::Impl::relieve(Bytes written) {
+void Wal::Impl::relieve(Bytes written, bool all) {
   if (size() * 4 <= settings.size_max) return;
   auto& oldest = files.front();
   auto now = env.clock.now();
@@ -332,7 +344,8 @@ void Wal::Impl::relieve(Bytes written) {
   }
   ask_share +=
       static_cast<double>(homes.size()) * static_cast<double>(written) * 4 / static_cast<double>(settings.size_max);
-  auto count = size() * 4 > settings.size_max * 3 ? to_ask.size() : static_cast<std::size_t>(ask_share);
+  all = all || size() * 4 > settings.size_max * 3;
+  auto count = all ? to_ask.size() : static_cast<std::size_t>(ask_share);
   ask_share -= std::floor(ask_share);
   std::vector<std::vector<PartitionKey>> by_core(ports.size());
   while (count > 0 && !to_ask.empty()) {
@@ -362,7 +375,7 @@ void Wal::Impl::ask(CoreId core, std::vector<PartitionKey> partitions) {
 // back what a later record had truncated.
 Task<void> Wal::Impl::recycle() {
   while (files.size() > 1 && files.front().last.empty() && !gave_up()) {
-    auto done = co_await all_files.retire(files.front().number, files.size());
+    auto done = co_await all_files.retire(files.front().number, files.front().size, files.size());
     if (!done) {
       log_line(warn, "wal_file_stays", {{"error", done.error()}});
       co_await retry.wait(env.clock.now() + kRetryPause);

@@ -47,7 +47,7 @@ Task<Result<WalFiles::Open>> WalFiles::next(bool was_full) {
   } else {
     out = CO_TRY(co_await name_next(env_.wal_files));
   }
-  // A file that was left for a better one comes back before the better one is full.
+  // Whoever has left a file for a better one is slow: he has time until that one is full.
   if (was_full || !spares_.empty()) begin_preparing(is_slow);
   co_return out;
 }
@@ -58,6 +58,7 @@ void WalFiles::begin_preparing(bool is_slow) {
 }
 
 Task<void> WalFiles::prepare(bool is_slow) {
+  for (auto& name : std::exchange(leftovers_, {})) co_await remove_or_note(std::move(name));
   if (is_slow && spares_.empty()) {
     auto number = next_number_++;
     auto made = co_await make_spare(number);
@@ -98,19 +99,20 @@ Task<Result<WalFiles::Open>> WalFiles::name_next(env::Files& files) {
     spares_.pop_front();
     auto renamed = co_await files.rename(path(wal_spare_name(spare)), name);
     if (!renamed) {
-      co_await remove_or_note(path(wal_spare_name(spare)));
+      if (renamed.error().code != ErrorCode::kNotFound) spares_.push_front(spare);
       co_return fail(std::move(renamed).error());
     }
   }
-  auto opened = co_await open_named(files, named, name);
-  if (!opened) co_await remove_or_note(name);
-  co_return opened;
-}
-
-Task<Result<WalFiles::Open>> WalFiles::open_named(env::Files& files, Open named, env::Path name) {
-  named.file = CO_TRY(co_await env_.wal_files.open(name, env::OpenMode::create_direct));
-  CO_TRY(co_await files.sync_directory(directory_));
-  co_return named;
+  auto file = co_await env_.wal_files.open(name, env::OpenMode::create_direct);
+  if (!file) {
+    if (named.overwrites) co_await remove_or_note(name);
+    co_return fail(std::move(file).error());
+  }
+  named.file = *std::move(file);
+  auto synced = co_await files.sync_directory(directory_);
+  if (synced) co_return named;
+  co_await remove_or_note(name);
+  co_return fail(std::move(synced).error());
 }
 
 // Growing a file makes each sync write the file system's journal too; overwriting one does not, and takes half the
@@ -143,10 +145,11 @@ Task<void> WalFiles::remove_or_note(env::Path name) {
 }
 
 // --- files that have served ------------------------------------------------------------------------------------------
-Task<Result<void>> WalFiles::retire(std::int64_t number, std::size_t in_use) {
+Task<Result<void>> WalFiles::retire(std::int64_t number, Bytes size, std::size_t in_use) {
   auto name = path(wal_file_name(number));
   auto all = static_cast<Bytes>(in_use + spares_.size() + (ready_ ? 1 : 0)) * file_size_;
-  bool is_kept = spares_.size() < kSparesMin || all <= size_max_;
+  bool is_usual = size >= file_size_ * 3 / 4 && size <= file_size_ * 5 / 4;
+  bool is_kept = is_usual && (spares_.size() < kSparesMin || all <= size_max_);
   if (!is_kept) co_return co_await env_.files.remove(name);
   CO_TRY(co_await env_.files.rename(name, path(wal_spare_name(number))));
   spares_.push_back(number);

@@ -1,7 +1,7 @@
 // wal_files.h: the files of the write-ahead log and their way round: made ready, written to, kept while somebody needs
 // them, used again.
 //
-// A round must not wait for a file. To name one durably is a commit of the file system's journal, which waits for the
+// A round shall not wait for a file. To name one durably is a commit of the file system's journal, which waits for the
 // segments that are being stored; a file that grows needs one at each sync. So the next file has its name before it is
 // wanted, and, where it can, its full size: one that was used before, or for a slow writer one that is filled with
 // zeros in advance. Layout: FORMAT.md. Used on core 0 only.
@@ -28,7 +28,8 @@ class WalFiles {
     bool overwrites = false;  // it had its full size before
   };
 
-  // `size_max`: of all files together; what is kept to be used again stays within it.
+  // `size_max`: of all files in use. Of others there are as many as fit into it, and four more at most: one that stands
+  // ready, one that is being filled, and two that are kept in any case.
   WalFiles(env::Env& env, env::Path directory, Bytes file_size, Bytes size_max);
 
   // Makes the directory, removes what waits there to be used again. The first file is `next_number`.
@@ -41,8 +42,9 @@ class WalFiles {
   // Whether a file that is overwritten stands ready.
   bool has_full_sized() const { return ready_ && ready_->overwrites; }
 
-  // Nobody needs file `number` any more, the oldest of `in_use`: it is kept for later, or removed.
-  Task<Result<void>> retire(std::int64_t number, std::size_t in_use);
+  // Nobody needs file `number` any more, the oldest of `in_use`: it is kept for later if its `size` is about that of a
+  // file, or removed.
+  Task<Result<void>> retire(std::int64_t number, Bytes size, std::size_t in_use);
 
   // Nothing more is made ready; what is under way ends soon.
   void interrupt() { stopping_ = true; }
@@ -57,7 +59,6 @@ class WalFiles {
   Task<Result<void>> make_spare(std::int64_t number);
   Task<Result<void>> fill_with_zeros(env::Path name);
   Task<Result<Open>> name_next(env::Files& files);
-  Task<Result<Open>> open_named(env::Files& files, Open named, env::Path name);
   Task<void> remove_or_note(env::Path name);
 
   env::Env& env_;

@@ -3,6 +3,8 @@
 #include "broker/log/wal_format.h"
 #include "tests/log/log_fixture.h"
 
+#include <algorithm>
+
 namespace forelog::log {
 namespace {
 
@@ -53,11 +55,40 @@ TEST_F(WalFilesTest, WhatHasServedIsUsedAgain) {
   auto first = next();
   ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
   auto second = next(false);
-  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, 2)));
+  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, kSize, 2)));
   ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
   auto third = next();
   EXPECT_TRUE(third.overwrites);
   EXPECT_GT(third.number, second.number);
+}
+
+TEST_F(WalFilesTest, AFileThatIsShortOrLongIsNotUsedAgain) {
+  auto first = next();
+  auto second = next();
+  auto third = next();
+  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, kSize / 4, 3)));
+  ASSERT_TRUE(test::run(world, machine, files.retire(second.number, 2 * kSize, 2)));
+  auto left = names();
+  for (auto gone : {first.number, second.number}) {
+    EXPECT_EQ(std::ranges::count(left, wal_spare_name(gone)), 0);
+    EXPECT_EQ(std::ranges::count(left, wal(gone)), 0);
+  }
+  EXPECT_EQ(std::ranges::count(left, wal(third.number)), 1);
+}
+
+TEST_F(WalFilesTest, ADiskThatIsReadOnlyForAWhileCostsNoFiles) {
+  auto first = next();
+  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+  auto second = next(false);
+  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, kSize, 2)));
+  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+  auto third = next();
+  auto before = names();
+  machine.faults().disk_read_only = true;
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(test::run(world, machine, files.next(true)));
+  machine.faults().disk_read_only = false;
+  EXPECT_EQ(names(), before);
+  EXPECT_GT(next().number, third.number);
 }
 
 TEST_F(WalFilesTest, AllFilesTogetherStayWithinTheirBound) {
@@ -66,11 +97,11 @@ TEST_F(WalFilesTest, AllFilesTogetherStayWithinTheirBound) {
     in_use.push_back(next().number);
     // A few at a time, as partitions let go of them.
     while (in_use.size() > 3 || (i % 7 == 0 && in_use.size() > 1)) {
-      ASSERT_TRUE(test::run(world, machine, files.retire(in_use.front(), in_use.size())));
+      ASSERT_TRUE(test::run(world, machine, files.retire(in_use.front(), kSize, in_use.size())));
       in_use.pop_front();
     }
     world.run_for(10ms);
-    EXPECT_LE(names().size(), 4U + 3U) << "four, two spares, one that is being made";
+    EXPECT_LE(names().size(), 4U + 4U) << "four, two spares, one that stands ready, one that is being filled";
   }
 }
 
@@ -78,7 +109,7 @@ TEST_F(WalFilesTest, WhatABusyHourHasUsedIsGivenBackByASlowOne) {
   std::vector<std::int64_t> in_use;
   for (int i = 0; i < 4; ++i) in_use.push_back(next().number);
   for (auto left = in_use.size(); left > 1; --left) {
-    ASSERT_TRUE(test::run(world, machine, files.retire(in_use[in_use.size() - left], left)));
+    ASSERT_TRUE(test::run(world, machine, files.retire(in_use[in_use.size() - left], kSize, left)));
   }
   world.run_for(1s);
   auto busy = names().size();
@@ -86,7 +117,7 @@ TEST_F(WalFilesTest, WhatABusyHourHasUsedIsGivenBackByASlowOne) {
   for (int i = 0; i < 10; ++i) {
     world.run_for(1min);
     auto now = next();
-    ASSERT_TRUE(test::run(world, machine, files.retire(before, 2)));
+    ASSERT_TRUE(test::run(world, machine, files.retire(before, kSize, 2)));
     before = now.number;
   }
   world.run_for(1min);
@@ -116,7 +147,7 @@ TEST_F(WalFilesTest, AFileThatCannotBeMadeIsAnErrorAndLeavesNothingInTheEnd) {
 TEST_F(WalFilesTest, AStartRemovesWhatWaitedToBeUsedAgain) {
   auto first = next();
   auto second = next();
-  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, 2)));
+  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, kSize, 2)));
   test::run(world, machine, files.stop());
   WalFiles again(machine.env(), "wal", kSize, 4 * kSize);
   ASSERT_TRUE(test::run(world, machine, again.start(100)));

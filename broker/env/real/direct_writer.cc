@@ -16,11 +16,12 @@ constexpr std::size_t kPieceSize = 1 << 20;
 
 }  // namespace
 
-DirectWriter::DirectWriter(PosixFile file, std::string path, bool direct)
+DirectWriter::DirectWriter(PosixFile file, std::string path, bool direct, Bytes size)
     : file_(std::move(file)),
       path_(std::move(path)),
       direct_(direct),
-      stage_(static_cast<std::byte*>(std::aligned_alloc(kBlockSize, kPieceSize))) {
+      stage_(static_cast<std::byte*>(std::aligned_alloc(kBlockSize, kPieceSize))),
+      size_(size) {
   CHECK(stage_ != nullptr, "out of memory");
 }
 
@@ -28,7 +29,8 @@ Result<std::unique_ptr<DirectWriter>> DirectWriter::open(const std::string& path
   auto direct = PosixFile::open(path, O_RDWR | O_DIRECT);
   bool is_direct = direct.has_value();
   auto file = is_direct ? *std::move(direct) : TRY(PosixFile::open(path, O_RDWR));
-  return std::unique_ptr<DirectWriter>(new DirectWriter(std::move(file), path, is_direct));
+  auto size = TRY(file.size());
+  return std::unique_ptr<DirectWriter>(new DirectWriter(std::move(file), path, is_direct, size));
 }
 
 Result<void> DirectWriter::write(std::int64_t offset, const Slices& slices, bool sync) {
@@ -38,8 +40,11 @@ Result<void> DirectWriter::write(std::int64_t offset, const Slices& slices, bool
   if (filled > 0 && end_ != offset) TRY(load_last(offset));
   std::memcpy(stage_.get(), last_.data(), filled);
   auto size = total_size(slices);
-  // One piece is written and synced in one call, which a disk may do in one operation.
   bool one_piece = static_cast<Bytes>(filled) + size <= static_cast<Bytes>(kPieceSize);
+  // One piece is written and synced in one call, which a disk may do in one operation. But not where the file grows:
+  // until Linux 6.7, ext4 notes the new size only after such a sync ("ext4: properly sync file size update after O_SYNC
+  // direct IO").
+  bool at_once = sync && one_piece && offset + size <= size_;
   for (const auto& slice : slices) {
     for (auto rest = slice.view(); !rest.empty();) {
       auto part = rest.first(std::min(rest.size(), kPieceSize - filled));
@@ -55,8 +60,9 @@ Result<void> DirectWriter::write(std::int64_t offset, const Slices& slices, bool
   auto whole = filled / kBlockSize * kBlockSize;
   auto padded = (filled + kBlockSize - 1) / kBlockSize * kBlockSize;
   std::memset(stage_.get() + filled, 0, padded - filled);
-  if (padded > 0) TRY(put(at, padded, sync && one_piece));
-  if (sync && !one_piece) TRY(file_.sync());
+  if (padded > 0) TRY(put(at, padded, at_once));
+  if (sync && !at_once) TRY(file_.sync());
+  if (sync) size_ = std::max(size_, at + static_cast<Bytes>(padded));
   // Only now: a write that fails is repeated behind what was there before.
   if (padded > whole) std::memcpy(last_.data(), stage_.get() + whole, kBlockSize);
   end_ = offset + size;

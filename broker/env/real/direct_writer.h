@@ -39,7 +39,7 @@ class DirectWriter {
     void operator()(std::byte* memory) const { std::free(memory); }  // NOLINT: of aligned_alloc
   };
 
-  DirectWriter(PosixFile file, std::string path, bool direct);
+  DirectWriter(PosixFile file, std::string path, bool direct, Bytes size);
   Result<void> load_last(std::int64_t end);
   Result<void> put(std::int64_t offset, std::size_t size, bool sync);
 
@@ -48,6 +48,7 @@ class DirectWriter {
   std::string path_;
   bool direct_;
   std::unique_ptr<std::byte[], Free> stage_;  // one piece; what is written lies here
+  Bytes size_;                                // of the file, as far as it has been synced
   std::int64_t end_ = -1;                     // of the newest bytes; -1: not known
   std::array<std::byte, kBlockSize> last_{};  // the block that they end in, if they end within one
 };

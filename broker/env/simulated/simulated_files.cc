@@ -38,7 +38,7 @@ class SimulatedFiles::OpenFile final : public File {
     CHECK(offset >= 0);
     if (mode_ == OpenMode::read) co_return fail(ErrorCode::kIo, path_ + ": opened for reading");
     CO_TRY(files_.refuse_changes(path_));
-    if (mode_ == OpenMode::create_direct) fill_block(offset, slices);
+    if (mode_ == OpenMode::create_direct) make_whole_blocks(offset, slices);
     // Readers, and a crash, may see the bytes before the call ends, or only then.
     bool early = files_.scheduler_.random().chance(0.5);
     if (early) CO_TRY(put(offset, slices));
@@ -81,9 +81,16 @@ class SimulatedFiles::OpenFile final : public File {
   }
 
  private:
-  // Direct writes are of whole blocks; those of a world of small files are small.
-  static void fill_block(std::int64_t offset, Slices& slices) {
+  // Direct writes are of whole blocks, so that a torn one may tear what was there before, too. Those of a world of
+  // small files are small.
+  void make_whole_blocks(std::int64_t& offset, Slices& slices) const {
     constexpr Bytes kBlock = 64;
+    if (auto lead = offset % kBlock; lead > 0) {
+      offset -= lead;
+      auto there = files_.disk_.read(*node_, offset, lead);
+      auto missing = static_cast<std::size_t>(lead) - there.size();
+      slices.insert(slices.begin(), {std::move(there), Buffer::take(std::string(missing, '\0'))});
+    }
     auto beyond = (offset + total_size(slices)) % kBlock;
     if (beyond > 0) slices.push_back(Buffer::take(std::string(static_cast<std::size_t>(kBlock - beyond), '\0')));
   }
