@@ -21,6 +21,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <limits>
 #include <optional>
 
 namespace forelog::simulation {
@@ -150,6 +151,12 @@ class Run {
     report_.plans_offered += life_->plans->offered;
     report_.plans_accepted += life_->plans->accepted;
   }
+  // Nothing keeps a start from opening every partition and dropping every torn end; other faults may be on.
+  bool recovery_is_whole() {
+    const auto& faults = machine_.faults();
+    bool disk_works = faults.disk_error_rate == 0 && faults.disk_capacity == std::numeric_limits<Bytes>::max();
+    return disk_works && faults.metadata_failure_rate == 0;
+  }
   void cut_power(env::SimulatedWorld::Loss loss) {
     note_plans();
     world_.crash(machine_, loss);
@@ -160,7 +167,7 @@ class Run {
     world_.restart(machine_);
     begin_life();
     // Later, what is appended covers what recovery has left.
-    if (fine() && !broken_) check_segments(trial_, storage());
+    if (fine() && recovery_is_whole()) check_segments(trial_, storage());
   }
 
   // --- what breaks ---
