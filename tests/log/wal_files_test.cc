@@ -25,6 +25,15 @@ struct WalFilesTest : testing::Test {
     EXPECT_TRUE(out.has_value());
     return out ? *std::move(out) : WalFiles::Open{};
   }
+  // The file in use, after the first one has served and stands ready again.
+  WalFiles::Open after_the_first_came_back() {
+    auto first = next();
+    EXPECT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+    auto second = next(false);
+    EXPECT_TRUE(test::run(world, machine, files.retire(first.number, kSize, 2)));
+    EXPECT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+    return second;
+  }
   std::vector<std::string> names() { return *machine.disk().list("wal"); }
   static std::string wal(std::int64_t number) { return wal_file_name(number); }
 };
@@ -52,11 +61,7 @@ TEST_F(WalFilesTest, AReadyFileHasItsNameAfterAPowerCut) {
 }
 
 TEST_F(WalFilesTest, WhatHasServedIsUsedAgain) {
-  auto first = next();
-  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
-  auto second = next(false);
-  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, kSize, 2)));
-  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+  auto second = after_the_first_came_back();
   auto third = next();
   EXPECT_TRUE(third.overwrites);
   EXPECT_GT(third.number, second.number);
@@ -77,11 +82,7 @@ TEST_F(WalFilesTest, AFileThatIsShortOrLongIsNotUsedAgain) {
 }
 
 TEST_F(WalFilesTest, ADiskThatIsReadOnlyForAWhileCostsNoFiles) {
-  auto first = next();
-  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
-  auto second = next(false);
-  ASSERT_TRUE(test::run(world, machine, files.retire(first.number, kSize, 2)));
-  ASSERT_TRUE(world.run_until([&] { return files.has_full_sized(); }, 10s));
+  after_the_first_came_back();
   auto third = next();
   auto before = names();
   machine.faults().disk_read_only = true;

@@ -48,10 +48,11 @@ void BlockingPool::post(std::move_only_function<void()> call) {
       queued = true;
     }
   }
-  // Notified under the lock, the thread would wake only to wait for it.
-  if (queued) more_.notify_one();
-  // Nobody works here any more; a late close of a file must not be lost.
-  if (!queued) call();
+  if (queued) {
+    more_.notify_one();  // under the lock, the thread would wake only to wait for it
+  } else {
+    call();  // nobody works here any more; a late close of a file must not be lost
+  }
 }
 
 void BlockingPool::work() {

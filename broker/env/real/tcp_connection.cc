@@ -148,7 +148,7 @@ struct GatherView {
 
 // What the kernel takes of a client that does not keep up, beyond what is on its way. Without a bound that is 4 MiB a
 // connection, of memory that nobody accounts for. Bytes in files take none: their pages are there anyway, and with more
-// of them on their way the sender is woken less often (consuming takes a tenth less CPU).
+// of them on their way the sender is woken less often (consuming takes an eighth less CPU).
 constexpr int kUnsentMax = 256 << 10;
 constexpr int kUnsentFileBytesMax = 2 << 20;
 using UnsentBytes = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
