@@ -69,6 +69,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<Result<LogRead>> read(Wanted wanted);
   std::optional<LogRead> try_read(const Wanted& wanted);
   Task<Result<LogRead>> read_file(ShardDescriptor shard, Wanted wanted);
+  Task<bool> still_has(ShardId shard, Error why);
   std::optional<LogRead> try_send(const Wanted& wanted);
   std::optional<LogRead> send_file(const Footer& footer, Bytes available, env::File& file, const Wanted& wanted);
   Task<Result<env::FilePtr>> file_to_read(ShardId shard);
@@ -160,7 +161,6 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Lsn acked_lsn{0}, released_lsn{0};
   std::optional<Error> wal_error, write_error;
   std::int64_t write_failures = 0;
-  std::int64_t rewrites = 0;  // shards that took the place of others; a read that sees it change begins again
   // Durably, since this life's first append: without it, replay would drop what the write-ahead log has. One that is
   // there may be what a life left that crashed before its name was durable.
   bool has_directory = false;

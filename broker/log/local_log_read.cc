@@ -90,10 +90,21 @@ Task<Result<LogRead>> LocalLog::Impl::read(Wanted wanted) {
                                                        std::to_string(end.value()) + "]");
     }
     context.metrics.file_reads.add();
-    auto rewrites_before = rewrites;
+    auto id = chain.id_of(*shard);
     auto read = co_await read_file(*shard, wanted);
-    // The shard may have been rewritten while we waited: then its bytes are in another one now.
-    if (read || rewrites == rewrites_before) co_return read;
+    if (read || co_await still_has(id, read.error())) co_return read;
+  }
+}
+
+// Whether the shard, of which reading has failed, is still here. If not, its bytes are in another one now, or in the
+// archive, or gone, and the chain says which.
+Task<bool> LocalLog::Impl::still_has(ShardId shard, Error why) {
+  while (true) {
+    const auto* known = chain.find(shard);
+    if (known == nullptr || !known->local) co_return false;
+    // The catalog has a change before the chain has it: who is told that something is not there waits for its end.
+    if (why.code != ErrorCode::kNotFound || !turn_taken) co_return true;
+    co_await wake.wait(context.env.clock.now() + 1s);
   }
 }
 
@@ -178,22 +189,24 @@ Task<Result<std::shared_ptr<const Footer>>> LocalLog::Impl::footer_of(ShardId sh
 }
 
 Task<Result<std::optional<TimestampedOffset>>> LocalLog::Impl::find_by_time(std::int64_t timestamp, Offset limit) {
-  auto from = local_start();
-  auto shards = chain.shards();  // a copy: the chain may change while we read
-  for (std::size_t i = 0; i < shards.size();) {
-    auto shard = shards[i++];
-    if (shard.end <= from || shard.base >= limit || shard.max_timestamp < timestamp) continue;
-    auto rewrites_before = rewrites;
-    auto found = co_await find_by_time_in(shard, timestamp, limit);
-    if (!found && rewrites != rewrites_before) {
-      // What we looked into has been rewritten: go on in what has taken its place.
-      shards = chain.shards();
-      i = static_cast<std::size_t>(
-          std::count_if(shards.begin(), shards.end(), [&](const auto& each) { return each.end <= shard.base; }));
-      continue;
+  // Goes by the chain as it is when it comes to a shard: what lies ahead is rewritten, or leaves, while we read.
+  for (auto at = local_start(); (at = std::max(at, state.log_start)) < std::min(limit, end);) {
+    const auto* known = chain.find(at);
+    if (known == nullptr || known->end <= at) break;
+    if (!known->local) {
+      co_return fail(ErrorCode::kOffsetOutOfRange, partition.text() + ": the archive has " + known->text() + " now");
     }
-    if (!found) co_return fail(std::move(found).error());
-    if (*found) co_return *found;
+    auto shard = *known;
+    if (shard.max_timestamp >= timestamp) {
+      auto found = co_await find_by_time_in(shard, timestamp, limit);
+      if (!found) {
+        bool counts = state.log_start <= at && co_await still_has(chain.id_of(shard), found.error());
+        if (counts) co_return found;
+        continue;
+      }
+      if (*found) co_return found;
+    }
+    at = shard.end;
   }
   co_return std::nullopt;
 }
@@ -208,9 +221,9 @@ Task<Result<std::optional<TimestampedOffset>>> LocalLog::Impl::find_by_time_in(S
     entry = footer->entry_for_time(timestamp);
   }
   if (!entry) co_return std::nullopt;
-  auto from = std::max(shard.base + entry->offset_delta, local_start());
+  auto from = shard.base + entry->offset_delta;
   auto end_max = std::min(limit, shard.end);
-  while (from < end_max) {
+  while ((from = std::max(from, state.log_start)) < end_max) {
     auto read_now = CO_TRY(co_await read({from, end_max, kScanSize, true, false}));
     if (read_now.empty()) break;
     Result<std::optional<TimestampedOffset>> found = std::nullopt;
@@ -237,10 +250,12 @@ Task<Result<TimestampedOffset>> LocalLog::max_timestamp(Offset limit) {
   });
   for (const auto& shard : shards) {
     if (!shard.local || shard.max_timestamp < 0 || shard.base >= limit) continue;
-    auto rewrites_before = self->rewrites;
     auto found = co_await self->find_by_time_in(shard, shard.max_timestamp, limit);
-    if (!found && self->rewrites != rewrites_before) co_return co_await max_timestamp(limit);
-    if (!found) co_return fail(std::move(found).error());
+    if (!found) {
+      bool counts = co_await self->still_has(self->chain.id_of(shard), found.error());
+      if (counts) co_return fail(std::move(found).error());
+      co_return co_await max_timestamp(limit);  // by today's chain
+    }
     if (*found) co_return **found;
   }
   co_return TimestampedOffset{};

@@ -37,7 +37,6 @@ Task<Result<std::vector<ShardDescriptor>>> LocalLog::Impl::replace_shards(ShardD
   }
   auto done = chain.replace(std::move(next));
   CHECK(done.has_value(), "shards change only in turn");
-  ++rewrites;
   for (const auto& shard : replaced) {
     auto old = chain.id_of(shard);
     std::erase_if(footers, [&](const auto& each) { return each->shard == old; });
