@@ -318,16 +318,22 @@ log::LocalLog::EpochEnd Partition::epoch_end(Epoch epoch) const { return log_->e
 Task<Result<OffsetAnswer>> Partition::find_by_time(std::int64_t timestamp) {
   Use use(*this);
   if (closing_) co_return fail(closed(key_));
-  if (!archived_.empty() && archived_.start() < local_start()) {
-    auto deadline = context_.env.clock.now() + kColdLookupMax;
-    auto found = CO_TRY(co_await archived_.find_by_time(log_start(), timestamp, deadline));
-    if (found && found->offset < high_watermark() && found->offset >= log_start()) {
-      co_return OffsetAnswer{found->timestamp, found->offset, epoch_at(found->offset)};
+  while (true) {
+    auto began_at = local_start();
+    if (!archived_.empty() && archived_.start() < began_at) {
+      auto deadline = context_.env.clock.now() + kColdLookupMax;
+      auto found = CO_TRY(co_await archived_.find_by_time(log_start(), timestamp, deadline));
+      if (found && found->offset < high_watermark() && found->offset >= log_start()) {
+        co_return OffsetAnswer{found->timestamp, found->offset, epoch_at(found->offset)};
+      }
     }
+    auto found = co_await log_->find_by_time(timestamp, high_watermark());
+    // A shard may have left the disk while we looked for it there.
+    if (!found && local_start() != began_at && !closing_) continue;
+    auto answer = CO_TRY(std::move(found));
+    if (!answer) co_return OffsetAnswer{};
+    co_return OffsetAnswer{answer->timestamp, answer->offset, epoch_at(answer->offset)};
   }
-  auto found = CO_TRY(co_await log_->find_by_time(timestamp, high_watermark()));
-  if (!found) co_return OffsetAnswer{};
-  co_return OffsetAnswer{found->timestamp, found->offset, epoch_at(found->offset)};
 }
 
 Task<Result<OffsetAnswer>> Partition::find_max_timestamp() {

@@ -1,6 +1,7 @@
 #include "broker/replication/partition.h"
 
 #include "broker/archive/archive_source.h"
+#include "broker/base/log.h"
 #include "broker/cluster/records.h"
 #include "broker/log/batch_builder.h"
 #include "broker/log/recovery.h"
@@ -18,11 +19,11 @@ const PartitionKey kPartition{TopicId{{9}}, PartitionId{0}};
 
 // What a partition needs of its core.
 struct Core {
-  explicit Core(env::Env& e)
+  explicit Core(env::Env& e, Bytes tail_max = 16_MiB)
       : env(e),
         wal(env, {.directory = "wal", .file_size = 1_MiB, .size_max = 64_MiB}, registry),
         catalog(env.local),
-        tails(16_MiB),
+        tails(tail_max),
         log_metrics(registry),
         local(env, "data"),
         log{env, wal, catalog, tails, log_metrics, local, "data"},
@@ -68,17 +69,17 @@ struct Core {
   PartitionContext context;
 };
 
-cluster::TopicViewPtr topic(PartitionKey key) {
+cluster::TopicViewPtr topic(PartitionKey key, log::TopicSettings settings = {}) {
   cluster::TopicView view;
   view.name = TopicName("orders");
   view.id = key.topic;
-  view.settings = std::make_shared<const log::TopicSettings>();
+  view.settings = std::make_shared<const log::TopicSettings>(std::move(settings));
   return std::make_shared<const cluster::TopicView>(std::move(view));
 }
 
-Task<Result<Appended>> append(Partition& partition) {
+Task<Result<Appended>> append(Partition& partition, std::int64_t timestamp = 1000, std::size_t value_size = 5) {
   log::BatchBuilder builder;
-  builder.add(1000, "key", "value");
+  builder.add(timestamp, "key", std::string(value_size, 'v'));
   co_return partition.append(std::move(builder).build(), {});
 }
 
@@ -104,6 +105,45 @@ TEST(Partition, ALogNewerThanItsMetadataStaysClosedAndSaysWhy) {
   EXPECT_NE(older.error().context.find("leader epoch 7"), std::string::npos) << older.error().context;
   EXPECT_TRUE(run(world, machine, live(core, Epoch(8))).has_value()) << "with the right metadata it opens again";
   run(world, machine, core.stop());
+}
+
+Task<void> tick(Partition& partition, env::Clock& clock) {
+  partition.tick(clock.now(), clock.wall());
+  co_return;
+}
+
+// Of a look-up that begins while nothing has left the disk yet, and ends when the shard is only in the archive.
+TEST(Partition, ALookUpByTimeFollowsAShardThatGoesToTheArchive) {
+  set_log_level(warn);
+  log::TopicSettings settings;
+  settings.remote_storage = true;
+  settings.segment_bytes = 14;  // every batch is a shard
+  settings.local_retention_bytes = 0;
+  settings.retention = -1ms;
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    env::SimulatedWorld world(seed);
+    auto& machine = world.machine();
+    Core core(machine.env(), 64_KiB);  // memory has little of it
+    run(world, machine, core.start());
+    auto opened = run(world, machine, Partition::open(core.context, topic(kPartition, settings), kPartition, Epoch(1)));
+    auto& partition = **opened;
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_TRUE(run(world, machine, append(partition, 1000 + i, 10'000)).has_value());
+      EXPECT_TRUE(world.run_until([&] { return partition.high_watermark() == Offset(i + 1); }, 10s));
+    }
+    run(world, machine, tick(partition, machine.env().clock));
+    auto deadline = world.now() + 600s;
+    for (int i = 0; partition.local_start() == Offset(0) && world.now() < deadline; ++i) {
+      auto wanted = i % 3;  // a log has footers of two shards in memory, and one file open
+      auto found = run(world, machine, partition.find_by_time(1000 + wanted));
+      EXPECT_EQ(found ? found->offset.value() : -1, wanted)
+          << "seed " << seed << ": " << (found ? "" : found.error().text());
+      world.run_for(10us);
+    }
+    EXPECT_GT(partition.local_start(), Offset(0));
+    run(world, machine, partition.close());
+    run(world, machine, core.stop());
+  }
 }
 
 env::Path directory_of(PartitionKey key) { return log::partition_directory("data", key); }
