@@ -289,21 +289,25 @@ void ArchivedLog::load_next(const log::ShardDescriptor& after, Bytes size, const
 
 Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_by_time(Offset from, std::int64_t timestamp,
                                                                               Deadline deadline) {
-  for (auto at = std::max(from, start()); const auto* shard = find(at);) {
-    at = shard->end;
-    if (shard->max_timestamp < timestamp) continue;
+  for (auto at = std::max(from, start()); const auto* shard = find(at); at = std::max(at, start())) {
     auto id = id_of(*shard);
-    auto footer = CO_TRY(co_await footers_.get(id, shape_of(*shard), deadline));
-    auto found = CO_TRY(co_await find_in_shard(id, std::move(footer), from, timestamp, deadline));
-    if (found) co_return found;
-    at = std::max(at, start());  // retention may have moved it meanwhile
+    auto end = shard->end;
+    if (shard->max_timestamp >= timestamp) {
+      auto found = co_await find_in_shard(id, shape_of(*shard), from, timestamp, deadline);
+      const auto* now = find(at);
+      // One that was rewritten meanwhile, or has gone, may have no object any more: what is there now counts.
+      if (!found && (now == nullptr || id_of(*now) != id)) continue;
+      if (!found || *found) co_return found;
+    }
+    at = end;
   }
   co_return std::optional<log::TimestampedOffset>{};
 }
 
-Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_in_shard(ShardId shard, FooterPtr footer,
+Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_in_shard(ShardId shard, ObjectShape shape,
                                                                                Offset from, std::int64_t timestamp,
                                                                                Deadline deadline) {
+  auto footer = CO_TRY(co_await footers_.get(shard, shape, deadline));
   auto found = footer->position_for_time(timestamp);
   auto begin = std::max(found.value_or(footer->size), from <= footer->shard.base ? 0 : footer->position_for(from));
   InHand block;

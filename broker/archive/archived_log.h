@@ -96,7 +96,7 @@ class ArchivedLog {
   void note_walk(const Cursor& cursor, Offset from);
   void load_next(const log::ShardDescriptor& after, Bytes size, const ColdRequest& request);
   void take(const Cursor& cursor, const ColdRequest& request, ColdRead& read);
-  Task<Result<std::optional<log::TimestampedOffset>>> find_in_shard(ShardId shard, FooterPtr footer, Offset from,
+  Task<Result<std::optional<log::TimestampedOffset>>> find_in_shard(ShardId shard, ObjectShape shape, Offset from,
                                                                     std::int64_t timestamp, Deadline deadline);
   // A walk goes from batch to batch: the block it is in may leave a small cache at once, and would be loaded for each.
   struct InHand {

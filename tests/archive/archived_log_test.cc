@@ -337,6 +337,30 @@ TEST_F(ArchivedLogTest, LooksUpTimesWithOneLoadABlockHoweverSmallTheCache) {
   EXPECT_EQ(cache->metrics().loads[static_cast<std::size_t>(LoadKind::demand)]->value(), 4);
 }
 
+TEST_F(ArchivedLogTest, ALookUpByTimeFollowsAShardThatIsRewritten) {
+  make({{10, 1000}, {10, 30'000}});
+  // The same batches under the next generation; the old object goes at once.
+  auto rewrite = [&] {
+    auto& footer = partition->footers[1];
+    world.objects().erase(object_key("forelog", footer.shard));
+    footer.shard.generation = footer.shard.generation + 1;
+    auto bytes = partition->bytes(10, 20) + std::string(footer.encode().text());
+    world.objects()[object_key("forelog", footer.shard)] = Buffer::take(std::move(bytes));
+    partition->shards[1].generation = footer.shard.generation;
+    log->set_shards(partition->shards);
+  };
+  int right = 0, wanted = 0;
+  for (auto delay = 0ms; delay < 150ms; delay += 5ms) {
+    rewrite();  // nothing of it is in memory
+    machine.cores().spawn(CoreId(0), look_up_into(*log, 1150, Offset(15), right));
+    world.run_for(delay);
+    rewrite();
+    world.run_for(10s);
+    EXPECT_EQ(right, ++wanted) << "rewritten after " << delay.count() << " ms";
+    right = wanted;
+  }
+}
+
 TEST_F(ArchivedLogTest, KnowsWhereEpochsEnd) {
   make({{10, 100, Epoch{1}}, {10, 100, Epoch{1}}, {10, 100, Epoch{4}}});
   auto end = [&](int epoch) {
