@@ -214,11 +214,11 @@ Task<void> Coordinator::run_timers(Coordinator& self) {
 
 Task<void> Coordinator::persist(Coordinator& self, EntryPtr entry, Persist action) {
   std::vector<StoredRecord> records{GroupRecord{entry->group.id(), std::move(action.snapshot)}};
+  // Whoever deletes the group meanwhile, or after a write that seemed to fail, has to write a tombstone behind it.
+  entry->in_log = true;
   auto written = co_await self.store_.append(entry->partition, std::move(records));
   MaybeError error;
-  if (written) {
-    entry->in_log = true;
-  } else {
+  if (!written) {
     ++self.metrics_.failed_writes;
     error = answer_to_failed_write(written.error());
     log_line(warn, "group_not_stored", {{"group", entry->group.id()}, {"error", written.error()}});

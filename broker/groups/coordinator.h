@@ -92,7 +92,7 @@ class Coordinator {
     Group group;
     Offsets offsets;
     PartitionId partition;
-    bool in_log = false;    // the log has a record of its membership
+    bool in_log = false;    // the log has a record of its membership, or may come to have one
     bool deleting = false;  // nobody may change it until the tombstones are written, or not
     Instant timer = kForever;
     GroupGeneration counted{0};

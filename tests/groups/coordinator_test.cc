@@ -228,6 +228,24 @@ TEST_F(CoordinatorTest, OnlyAnEmptyGroupIsDeletedAndForGood) {
   EXPECT_TRUE(fetch_all().topics.empty());
 }
 
+TEST_F(CoordinatorTest, AGroupDeletedWhileItsFirstRecordIsWrittenDoesNotComeBack) {
+  start();
+  auto joined = join("");
+  world_.run_for(50ms);
+  log_.hold();
+  auto synced = sync(*joined, {{joined->member_id, assignment_of("t", {0})}});
+  world_.run_for(50ms);
+  leave(*joined);
+  auto removed = begin(coordinator_->remove(group_));
+  world_.run_for(50ms);
+  log_.release();
+  world_.run_for(50ms);
+  ASSERT_TRUE(removed.arrived());
+  EXPECT_EQ(removed->code, 0);
+  restart();
+  EXPECT_EQ(state(), "Dead");
+}
+
 TEST_F(CoordinatorTest, AGroupThatOnlyRefusedSomebodyIsNotKept) {
   start();
   wire::JoinGroupRequest request;
