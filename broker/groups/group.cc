@@ -156,9 +156,11 @@ MaybeError Group::leave(const MemberClaim& claim, Moment at) {
 
 MaybeError Group::check_commit(const MemberClaim& claim, Moment at) {
   if (state_ == GroupState::dead) return ErrorCode::kCoordinatorNotAvailable;
+  // Who names no generation only keeps offsets here. It may do so under any id while nobody is in the group.
+  if (claim.generation < GroupGeneration{0} && state_ == GroupState::empty) return {};
   bool is_member =
       claim.generation >= GroupGeneration{0} || !claim.member.value().empty() || claim.instance.has_value();
-  if (!is_member) return state_ == GroupState::empty ? MaybeError{} : ErrorCode::kUnknownMemberId;
+  if (!is_member) return ErrorCode::kUnknownMemberId;
   if (auto error = check_member(claim)) return error;
   if (claim.generation != generation_) return ErrorCode::kIllegalGeneration;
   // It knows the new generation, so its partitions may be another's by now; let it sync first.

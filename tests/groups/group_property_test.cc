@@ -118,7 +118,7 @@ class Chaos {
   void check_commit(Client& client) {
     auto claimed = claim(client);
     if (group_->check_commit(claimed, at_)) return;
-    bool nobody = claimed.member.value().empty() && claimed.generation < GroupGeneration{0} && !claimed.instance;
+    bool nobody = claimed.generation < GroupGeneration{0};
     if (nobody) {
       EXPECT_EQ(group_->state(), GroupState::empty);
     } else {
