@@ -49,6 +49,15 @@ Task<Result<log::LocalLog::EpochEnd>> ask_epoch_end(PartitionPtr partition, Epoc
   co_return partition->epoch_end(epoch);
 }
 
+// Cut off from outside, committed offsets would be lost with the next start, and a compacted topic would lack keys.
+std::optional<Error> why_not_deleted(const cluster::ClusterView& view, const TopicName& topic) {
+  const auto* known = view.topic(topic);
+  if (known == nullptr) return {};
+  if (known->internal()) return Error{ErrorCode::kInvalidTopic, topic.value() + " is internal"};
+  if (known->settings->deletes()) return {};
+  return Error{ErrorCode::kPolicyViolation, topic.value() + " is compacted only"};
+}
+
 Task<Result<Offset>> ask_delete(PartitionPtr partition, Offset before) {
   if (before.value() == -1) before = partition->high_watermark();
   co_return co_await partition->delete_records(before);
@@ -127,9 +136,15 @@ Task<wire::DeleteRecordsResponse> delete_records(Context context, wire::DeleteRe
   for (auto& topic : request.topics) {
     auto& answers = response.topics.emplace_back();
     answers.name = topic.name;
+    auto refused = why_not_deleted(*context.services.cluster.view(), topic.name);
     for (auto& wanted : topic.partitions) {
       auto& out = answers.partitions.emplace_back();
       out.partition_index = wanted.partition_index;
+      if (refused) {
+        out.error_code = *refused;
+        out.low_watermark = kNoOffset;
+        continue;
+      }
       auto start = co_await call_partition(context.services, topic.name, wanted.partition_index, deadline, ask_delete,
                                            wanted.offset);
       if (start) {

@@ -1,0 +1,49 @@
+"""What Kafka refuses or answers at the edges of its APIs, so that tools that count on it work here too."""
+import uuid
+
+import pytest
+
+from kafka_wire import batch, wire
+
+NOTHING, INVALID_TOPIC, UNSUPPORTED_VERSION, POLICY_VIOLATION = 0, 17, 35, 44
+OFFSETS = "__consumer_offsets"
+
+
+@pytest.fixture
+def client(shared_broker):
+    with wire(shared_broker) as connection:
+        yield connection
+
+
+def new_topic(client, **configs):
+    name = f"rule-{uuid.uuid4().hex[:8]}"
+    assert client.create(name, **configs) == NOTHING
+    return name
+
+
+def make_offsets_topic(client):
+    assert client.find_coordinators("anybody")[0]["error"] == NOTHING
+
+
+def test_committed_offsets_are_not_deleted_as_records(new_broker):
+    broker = new_broker()
+    with wire(broker) as client:
+        topic = new_topic(client)
+        client.produce(topic, batch([b"1"] * 9))
+        make_offsets_topic(client)
+        assert client.commit("group", topic, 7) == NOTHING
+        for partition in range(50):
+            answer = client.delete_records(OFFSETS, -1, partition)
+            assert answer["error"] == INVALID_TOPIC and answer["low_watermark"] == -1
+    broker.stop()
+    broker.start()
+    with wire(broker) as client:
+        assert client.committed("group", topic)["rows"][0]["offset"] == 7
+
+
+@pytest.mark.parametrize("policy, error", [("compact", POLICY_VIOLATION), ("compact,delete", NOTHING), ("delete", NOTHING)])
+def test_records_are_deleted_only_where_the_policy_deletes(client, policy, error):
+    topic = new_topic(client, cleanup_policy=policy)
+    client.produce(topic, batch([b"1", b"2"]))
+    answer = client.delete_records(topic, 1)
+    assert (answer["error"], answer["low_watermark"]) == (error, 1 if error == NOTHING else -1)
