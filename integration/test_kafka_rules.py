@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from kafka_wire import batch, wire
+from kafka_wire import Wire, batch, wire
 
 NOTHING, INVALID_TOPIC, UNSUPPORTED_VERSION, POLICY_VIOLATION = 0, 17, 35, 44
 OFFSETS = "__consumer_offsets"
@@ -47,3 +47,11 @@ def test_records_are_deleted_only_where_the_policy_deletes(client, policy, error
     client.produce(topic, batch([b"1", b"2"]))
     answer = client.delete_records(topic, 1)
     assert (answer["error"], answer["low_watermark"]) == (error, 1 if error == NOTHING else -1)
+
+
+def test_internal_topics_are_written_by_the_broker_and_admin_tools_alone(shared_broker, client):
+    make_offsets_topic(client)
+    assert client.produce(OFFSETS, batch([b"garbage"]))["error"] == INVALID_TOPIC
+    tool = Wire(shared_broker, client_id="__admin_client")
+    assert tool.produce(OFFSETS, batch([b"\0"], key=b"\0\x7f"))["error"] == NOTHING
+    tool.close()

@@ -8,6 +8,9 @@
 namespace forelog::api {
 namespace {
 
+// What Kafka lets write to its internal topics: tools that know what they do.
+constexpr std::string_view kAdminClient = "__admin_client";
+
 // One partition of the request, on its way to its core and back.
 struct Item {
   PartitionKey key;
@@ -96,7 +99,7 @@ Task<ProduceReply> produce(Context context, wire::ProduceRequest request) {
                {ErrorCode::kUnknownTopicOrPartition, topic.name.value() + "-" + std::to_string(wanted.index.value())});
       } else if (wanted.records.empty()) {
         refuse(answer, {ErrorCode::kInvalidRecord, "no records"});
-      } else if (known->internal() && topic.name.value() != "__consumer_offsets") {
+      } else if (known->internal() && context.client->client_id != kAdminClient) {
         refuse(answer, {ErrorCode::kInvalidTopic, topic.name.value() + " is written by the broker alone"});
       } else {
         PartitionKey key{known->id, wanted.index};
