@@ -55,3 +55,8 @@ def test_internal_topics_are_written_by_the_broker_and_admin_tools_alone(shared_
     tool = Wire(shared_broker, client_id="__admin_client")
     assert tool.produce(OFFSETS, batch([b"\0"], key=b"\0\x7f"))["error"] == NOTHING
     tool.close()
+
+
+def test_an_unknown_special_time_is_not_supported(client):
+    topic = new_topic(client)
+    assert client.list_offset(topic, -77)["error"] == UNSUPPORTED_VERSION

@@ -40,7 +40,7 @@ Task<Result<replication::OffsetAnswer>> ask_offset(PartitionPtr partition, std::
     default:
       break;
   }
-  if (time < 0) co_return fail(ErrorCode::kInvalidRequest, "time " + std::to_string(time));
+  if (time < 0) co_return fail(ErrorCode::kUnsupportedVersion, "time " + std::to_string(time));
   co_return co_await partition->find_by_time(time);
 }
 
