@@ -1,7 +1,9 @@
 """What Kafka refuses or answers at the edges of its APIs, so that tools that count on it work here too."""
 import uuid
 
+import confluent_kafka
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from kafka_wire import Wire, batch, wire
 
@@ -60,3 +62,11 @@ def test_internal_topics_are_written_by_the_broker_and_admin_tools_alone(shared_
 def test_an_unknown_special_time_is_not_supported(client):
     topic = new_topic(client)
     assert client.list_offset(topic, -77)["error"] == UNSUPPORTED_VERSION
+
+
+def test_each_user_asked_for_is_in_the_answer(shared_broker):
+    admin = AdminClient({"bootstrap.servers": shared_broker.address})
+    with pytest.raises(confluent_kafka.KafkaException) as refused:
+        admin.describe_user_scram_credentials(["nobody"])["nobody"].result(10)
+    assert refused.value.args[0].code() == confluent_kafka.KafkaError.RESOURCE_NOT_FOUND
+    assert admin.describe_user_scram_credentials().result(10) == {}

@@ -3,6 +3,12 @@
 #include "broker/api/handlers.h"
 
 namespace forelog::api {
+namespace {
+
+// Said here alone, so the table of errors has no row for it.
+constexpr wire::WireError kResourceNotFound{std::int16_t{91}};
+
+}  // namespace
 
 // Reassignments need a second broker.
 Task<wire::ListPartitionReassignmentsResponse> list_partition_reassignments(Context,
@@ -17,10 +23,18 @@ Task<wire::DescribeClientQuotasResponse> describe_client_quotas(Context, wire::D
   co_return response;
 }
 
-// No SCRAM user can be made.
+// No SCRAM user can be made. Clients look for each one that they asked for in the answer.
 Task<wire::DescribeUserScramCredentialsResponse> describe_user_scram_credentials(
-    Context, wire::DescribeUserScramCredentialsRequest) {
-  co_return wire::DescribeUserScramCredentialsResponse{};
+    Context, wire::DescribeUserScramCredentialsRequest request) {
+  wire::DescribeUserScramCredentialsResponse response;
+  if (!request.users) co_return response;
+  for (auto& wanted : *request.users) {
+    auto& out = response.results.emplace_back();
+    out.user = std::move(wanted.name);
+    out.error_code = kResourceNotFound;
+    out.error_message = "Attempt to describe a user credential that does not exist: " + out.user;
+  }
+  co_return response;
 }
 
 }  // namespace forelog::api
