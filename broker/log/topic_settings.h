@@ -111,7 +111,7 @@ struct TopicSettings {
           Synonym{"log.message.timestamp.after.max.ms"}, "How far a timestamp may lie ahead of the broker's clock.");
     field("compression.type", s.compression_type, Scope::topic,
           OneOf{{"uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"}}, Synonym{"compression.type"},
-          "Codec of stored batches; `producer` keeps the producer's.");
+          "Known for Kafka's sake: batches keep their producer's codec, whatever it says.");
     field("index.interval.bytes", s.index_interval_bytes, Scope::topic, Range<std::int32_t>{0, INT32_MAX},
           Synonym{"log.index.interval.bytes"}, "Known for Kafka's sake: our index has an entry every 32 KiB.");
     field("delete.retention.ms", s.delete_retention, Scope::topic, Range<Duration>{0ms, Duration::max()},
