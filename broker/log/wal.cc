@@ -94,6 +94,7 @@ struct Wal::Impl : std::enable_shared_from_this<Wal::Impl> {
   void answer(Round& round);
   void set_error(std::optional<Error> now);
   void release(PartitionKey partition, Lsn lsn);
+  void give_back();
   void relieve(Bytes written, bool all);
   void ask(CoreId core, std::vector<PartitionKey> partitions);
   Task<void> recycle();
@@ -284,6 +285,7 @@ Task<Result<void>> Wal::Impl::open_next(bool was_full) {
   avoid_file = false;
   files.push_back({current.number, 0, {}, {}});
   metrics.files.set(static_cast<std::int64_t>(files.size()));
+  give_back();  // all of the one before may have been released while it was written to
   co_return Result<void>{};
 }
 
@@ -326,6 +328,10 @@ void Wal::Impl::release(PartitionKey partition, Lsn lsn) {
     auto at = wal_file.last.find(partition);
     if (at != wal_file.last.end() && at->second <= lsn) wal_file.last.erase(at);
   }
+  give_back();
+}
+
+void Wal::Impl::give_back() {
   if (recycling || files.size() < 2 || !files.front().last.empty()) return;
   recycling = true;
   tasks.spawn(recycle());

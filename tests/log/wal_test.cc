@@ -171,5 +171,14 @@ TEST_F(WalTest, WhenThereIsNoSpaceForMoreAFileThatStandsReadyIsTaken) {
   EXPECT_TRUE(append(100));
 }
 
+TEST_F(WalTest, AFileOfWhichNothingIsNeededWhenTheNextBeginsIsGivenBack) {
+  start(2 * kFile);
+  auto first = append(kFile - 1000);
+  ASSERT_TRUE(first);
+  release(0, *first);  // the only file is still written to
+  ASSERT_TRUE(append(2000));
+  EXPECT_TRUE(append(kFile - 1000)) << "the first file is free, though nobody has released anything since";
+}
+
 }  // namespace
 }  // namespace forelog::log
