@@ -53,7 +53,9 @@ Result<AppendResult> LocalLog::Impl::append(Buffer batch, Epoch epoch, WallTime 
   begin_epoch(epoch);
 
   if (const auto* open = chain.open()) {
-    Incoming next{static_cast<Bytes>(view.size()), epoch, view.max_timestamp(), view.last_offset_delta() + 1};
+    // With LogAppendTime only the broker's clock counts, and the shard knows by it when it was made.
+    auto time = settings.timestamp_type == TimestampType::log_append_time ? kNoTimestamp : view.max_timestamp();
+    Incoming next{static_cast<Bytes>(view.size()), epoch, time, view.last_offset_delta() + 1};
     if (cut_before(*open, next, settings, now)) cut(now);
   }
   auto& shard = open_shard(now);
