@@ -130,6 +130,8 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   // Of epochs with nothing at or after `log_start`, none stays; the first that stays begins no earlier, as in Kafka.
   static void forget_epochs_before(Offset log_start, std::vector<EpochStart>& epochs);
   Task<Result<void>> truncate_to(Offset target);
+  // What is left of `old` when the log ends at `target`: in the write-ahead log, not yet in the files.
+  Task<Result<std::shared_ptr<GrowingShard>>> log_truncation_of(std::shared_ptr<GrowingShard> old, Offset target);
   Task<Result<void>> truncate_files(std::shared_ptr<GrowingShard> last, std::vector<ShardDescriptor> removed);
   Task<Result<void>> log_truncation(ShardId shard, Bytes size);
 

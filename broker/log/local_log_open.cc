@@ -266,19 +266,10 @@ Task<Result<void>> LocalLog::Impl::truncate_to(Offset target) {
   auto at = std::find_if(growing.begin(), growing.end(),
                          [&](const auto& shard) { return shard->id().base == shorter.shards().back().base; });
   auto old = *at;
-  auto last = std::make_shared<GrowingShard>(FooterBuilder(old->id()));
-  if (at != growing.begin() && observer)
-    CO_TRY(observer->restore((*std::prev(at))->snapshot));
-  else
-    CO_TRY(co_await restore_observer_before(old->id().base));
-  auto file = CO_TRY(co_await file_of(old));
-  CO_TRY(co_await scan(*last, std::move(file), target));
-  last->written = last->builder.size();
-  last->synced = std::min(old->synced, last->written);
-  last->sync_failed = old->sync_failed;
-  last->file = old->file;
-  // From here on a crash ends with the log truncated: replay does what has not been done.
-  CO_TRY(co_await log_truncation(last->id(), last->builder.size()));
+  auto before = snapshot();
+  auto shortened = co_await log_truncation_of(old, target);
+  if (!shortened && observer) CO_TRY(observer->restore(before));  // the log is what it was
+  auto last = CO_TRY(std::move(shortened));
 
   last->snapshot = snapshot();
   growing.erase(std::find(growing.begin(), growing.end(), old), growing.end());
@@ -301,6 +292,25 @@ Task<Result<void>> LocalLog::Impl::truncate_to(Offset target) {
   }
   dirty_since = context.env.clock.now();
   co_return Result<void>{};
+}
+
+Task<Result<std::shared_ptr<GrowingShard>>> LocalLog::Impl::log_truncation_of(std::shared_ptr<GrowingShard> old,
+                                                                              Offset target) {
+  auto last = std::make_shared<GrowingShard>(FooterBuilder(old->id()));
+  auto at = std::find(growing.begin(), growing.end(), old);
+  if (at != growing.begin() && observer)
+    CO_TRY(observer->restore((*std::prev(at))->snapshot));
+  else
+    CO_TRY(co_await restore_observer_before(old->id().base));
+  auto file = CO_TRY(co_await file_of(old));
+  CO_TRY(co_await scan(*last, std::move(file), target));
+  last->written = last->builder.size();
+  last->synced = std::min(old->synced, last->written);
+  last->sync_failed = old->sync_failed;
+  last->file = old->file;
+  // From here on a crash ends with the log truncated: replay does what has not been done.
+  CO_TRY(co_await log_truncation(last->id(), last->builder.size()));
+  co_return last;
 }
 
 Task<Result<void>> LocalLog::Impl::log_truncation(ShardId shard, Bytes size) {
