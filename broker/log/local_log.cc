@@ -81,7 +81,7 @@ Result<AppendResult> LocalLog::Impl::append(Buffer batch, Epoch epoch, WallTime 
   if (!has_directory && !std::exchange(making_directory, true)) tasks.spawn(make_directory(*this));
   auto base = shard.id().base;
   auto held = tail.append(out.base, end, base, static_cast<std::uint32_t>(position), std::move(batch));
-  if (settings.durability == Durability::wal) {
+  if (durability() == Durability::wal) {
     auto on_durable = [weak = weak_from_this(), base, batch_end = end](Lsn lsn) {
       if (auto self = weak.lock()) self->on_wal_durable(base, batch_end, lsn);
     };
@@ -94,7 +94,7 @@ Result<AppendResult> LocalLog::Impl::append(Buffer batch, Epoch epoch, WallTime 
   }
   // The write-ahead log waits for checkpoints to have room again. What was never in it is synced by its age alone.
   bool much = appended_since_checkpoint >= context.checkpoint_bytes;
-  if (much && settings.durability == Durability::wal) spawn_checkpoint();
+  if (much && durability() == Durability::wal) spawn_checkpoint();
   return out;
 }
 
@@ -150,7 +150,7 @@ void LocalLog::Impl::on_wal_durable(Offset base, Offset batch_end, Lsn lsn) {
 void LocalLog::Impl::update_durable() {
   if (!has_directory) return;
   auto now = std::max(durable, synced_end);
-  if (settings.durability == Durability::page_cache) {
+  if (durability() == Durability::page_cache) {
     now = std::max(now, written_end);
   } else if (unlogged_end <= synced_end) {
     now = std::max(now, wal_end);
@@ -241,7 +241,7 @@ Task<Result<void>> LocalLog::Impl::write_some(Impl& self) {
   auto size = total_size(next.bytes);
   // With a write-ahead log, files are released by syncs, which must not stall the disk; without one, nobody waits for
   // any.
-  auto stored = self.settings.durability == Durability::wal
+  auto stored = self.durability() == Durability::wal
                     ? file->write_and_begin_writeback(next.position, std::move(next.bytes))
                     : file->write_at(next.position, std::move(next.bytes));
   CO_TRY(co_await std::move(stored));

@@ -138,6 +138,9 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   env::Path directory() const { return partition_directory(context.directory, partition); }
   env::Path path_of(ShardId shard) const { return segment_path(context.directory, shard); }
   ShardDescriptor& describe(const GrowingShard& shard);  // brings the chain's descriptor up to date
+  // By what way appends reach the disk. Replay knows of a truncation, and would take back what follows it and is not in
+  // the write-ahead log, too.
+  Durability durability() const { return truncation_logged ? Durability::wal : settings.durability; }
   Buffer snapshot() { return observer ? observer->snapshot() : Buffer(); }
 
   LogContext& context;
@@ -170,6 +173,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   bool writing = false;
   bool turn_taken = false;
   bool checkpoint_spawned = false;
+  bool truncation_logged = false;  // in this life
   bool closing = false;
   bool closed = false;
   Instant dirty_since = Instant::max();  // since when something waits for a checkpoint

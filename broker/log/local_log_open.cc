@@ -325,6 +325,7 @@ Task<Result<void>> LocalLog::Impl::log_truncation(ShardId shard, Bytes size) {
     self->acked_lsn = lsn;
     self->wake.notify();
   };
+  truncation_logged = true;
   context.wal.truncate(shard, size, std::move(on_durable));
   while (!answer->logged) {
     if (closing) co_return fail(ErrorCode::kStopping, partition.text());
