@@ -173,7 +173,8 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   bool writing = false;
   bool turn_taken = false;
   bool checkpoint_spawned = false;
-  bool truncation_logged = false;  // in this life
+  bool truncation_logged = false;      // in this life
+  bool truncation_unfinished = false;  // files have more than the log; only the write-ahead log knows
   bool closing = false;
   bool closed = false;
   Instant dirty_since = Instant::max();  // since when something waits for a checkpoint

@@ -283,13 +283,16 @@ Task<Result<void>> LocalLog::Impl::truncate_to(Offset target) {
   settle_offsets();
   std::erase_if(state.epochs, [&](const EpochStart& epoch) { return epoch.start >= end; });
   if (read_file_handle) read_file_handle.reset();
-  while (!closing) {
+  truncation_unfinished = true;
+  while (true) {
     auto done = co_await truncate_files(last, removed);
     if (done) break;
+    if (closing) co_return done;
     // Appends must not begin while stale bytes follow: a crash could take them for the log's.
     log_line(warn, "truncation_waits", {{"partition", partition}, {"error", done.error()}});
     co_await wake.wait(context.env.clock.now() + kRetryPause);
   }
+  truncation_unfinished = false;
   dirty_since = context.env.clock.now();
   co_return Result<void>{};
 }

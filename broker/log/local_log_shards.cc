@@ -27,6 +27,8 @@ GrowingShard* LocalLog::Impl::growing_at(Offset base) {
 Task<Result<void>> LocalLog::Impl::checkpoint() {
   // Nothing was ever stored of it, and nothing of it is worth storing.
   if (chain.empty() && !context.local.is_known(partition)) co_return Result<void>{};
+  // The write-ahead log is kept, and the next start does it.
+  if (truncation_unfinished) co_return fail(ErrorCode::kStopping, partition.text() + " is being truncated");
   struct Part {
     std::shared_ptr<GrowingShard> shard;
     Bytes size;

@@ -15,6 +15,10 @@ class TruncationTest : public test::StorageTest {
     topic.durability = Durability::page_cache;
     return topic;
   }
+  static Task<void> truncate_task(LocalLog& log, Offset end, bool& ended) {
+    (void)co_await log.truncate_to(end);
+    ended = true;
+  }
 };
 
 TEST_F(TruncationTest, OneThatFailsLeavesTheProducersAsTheyWere) {
@@ -51,6 +55,30 @@ TEST_F(TruncationTest, WhatFollowsItSurvivesAChangeOfDurability) {
   restart_after_crash(Loss::all);
   EXPECT_EQ(values(), (Values{"a", "new"}));
   stop();
+}
+
+TEST_F(TruncationTest, WhatAStopInterruptsIsDoneInTheEnd) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    make_world(seed);
+    start();
+    for (const auto* text : {"a", "b", "c"}) append(batch_of(text));
+    ASSERT_TRUE(run_here(log().checkpoint()));
+    bool ended = false;
+    machine->cores().spawn(CoreId(0), truncate_task(log(), Offset(1), ended));
+    ASSERT_TRUE(world->run_until([&] { return log().end() == Offset(1); }, 1s));
+    machine->faults().disk_read_only = true;
+    world->run_for(10ms);
+    EXPECT_FALSE(ended);
+    machine->faults().disk_read_only = false;
+    machine->faults().disk_error_rate = seed % 2 == 0 ? 0 : 0.3;
+    (void)run_here(log().close());  // which may fail, too
+    machine->faults().disk_error_rate = 0;
+    storage->logs.clear();
+    stop();
+    start();
+    EXPECT_EQ(values(), Values{"a"}) << "seed " << seed;
+    stop();
+  }
 }
 
 }  // namespace
