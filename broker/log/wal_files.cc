@@ -45,7 +45,7 @@ Task<Result<WalFiles::Open>> WalFiles::next(bool was_full) {
   if (ready_) {
     out = *std::exchange(ready_, std::nullopt);
   } else {
-    out = CO_TRY(co_await name_next(env_.wal_files));
+    out = CO_TRY(co_await name_next());
   }
   // Whoever has left a file for a better one is slow: he has time until that one is full.
   if (was_full || !spares_.empty()) begin_preparing(is_slow);
@@ -76,7 +76,7 @@ Task<void> WalFiles::prepare(bool is_slow) {
   }
   if (!stopping_) {
     naming_ = true;
-    auto named = co_await name_next(env_.files);
+    auto named = co_await name_next();
     naming_ = false;
     if (named) {
       ready_ = *std::move(named);
@@ -89,7 +89,9 @@ Task<void> WalFiles::prepare(bool is_slow) {
 }
 
 // Numbers are given here, one call after the other, so that files are used in the order of their numbers.
-Task<Result<WalFiles::Open>> WalFiles::name_next(env::Files& files) {
+Task<Result<WalFiles::Open>> WalFiles::name_next() {
+  // Also beforehand by the log's own threads: a round may come to wait for it, and should not wait for segments then.
+  auto& files = env_.wal_files;
   Open named;
   named.number = next_number_++;
   named.overwrites = !spares_.empty();
@@ -103,7 +105,7 @@ Task<Result<WalFiles::Open>> WalFiles::name_next(env::Files& files) {
       co_return fail(std::move(renamed).error());
     }
   }
-  auto file = co_await env_.wal_files.open(name, env::OpenMode::create_direct);
+  auto file = co_await files.open(name, env::OpenMode::create_direct);
   if (!file) {
     if (named.overwrites) co_await remove_or_note(name);
     co_return fail(std::move(file).error());

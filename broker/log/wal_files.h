@@ -58,7 +58,7 @@ class WalFiles {
   Task<void> prepare(bool is_slow);
   Task<Result<void>> make_spare(std::int64_t number);
   Task<Result<void>> fill_with_zeros(env::Path name);
-  Task<Result<Open>> name_next(env::Files& files);
+  Task<Result<Open>> name_next();
   Task<void> remove_or_note(env::Path name);
 
   env::Env& env_;

@@ -2,8 +2,13 @@
 
 #include "broker/log/wal_format.h"
 #include "tests/log/log_fixture.h"
+#include "tests/support/worlds.h"
 
 #include <algorithm>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace forelog::log {
 namespace {
@@ -154,6 +159,46 @@ TEST_F(WalFilesTest, AStartRemovesWhatWaitedToBeUsedAgain) {
   ASSERT_TRUE(test::run(world, machine, again.start(100)));
   for (const auto& name : names()) EXPECT_FALSE(is_wal_spare_name(name)) << name;
   test::run(world, machine, again.stop());
+}
+
+// Opens a pipe for reading, which takes until somebody opens its other end.
+Task<void> open_pipe(env::Files& files, std::string pipe, int& open) {
+  (void)co_await files.open(std::move(pipe), env::OpenMode::read);
+  ++open;
+}
+Task<void> open_other_end(env::Clock& clock, std::string pipe, const bool& wanted, int& descriptor) {
+  auto latest = clock.now() + 5s;
+  while (!wanted && clock.now() < latest) co_await sleep_until(clock, clock.now() + 1ms);
+  while ((descriptor = ::open(pipe.c_str(), O_WRONLY | O_NONBLOCK)) < 0) co_await sleep_until(clock, clock.now() + 1ms);
+}
+
+// Whether it gets its next files while all of `threads` that store segments are busy.
+Task<bool> names_files_beside_segments(env::Env& env, std::string directory, int threads) {
+  WalFiles files(env, directory + "/wal", kSize, 4 * kSize);
+  bool works = (co_await files.start(1)).has_value() && (co_await files.next(true)).has_value();
+  while (!files.has_full_sized()) co_await sleep_until(env.clock, env.clock.now() + 1ms);
+  auto pipe = directory + "/pipe";
+  CHECK(::mkfifo(pipe.c_str(), 0600) == 0);
+  TaskGroup tasks(env.cores);
+  int open = 0, other_end = -1;
+  bool done = false;
+  for (int i = 0; i < threads; ++i) tasks.spawn(open_pipe(env.files, pipe, open));
+  tasks.spawn(open_other_end(env.clock, pipe, done, other_end));
+  // The first takes what stands ready, and has another one named.
+  for (int i = 0; i < 2; ++i) works = works && (co_await files.next(true)).has_value();
+  works = works && open == 0;
+  done = true;
+  co_await tasks.join();
+  ::close(other_end);
+  co_await files.stop();
+  co_return works;
+}
+
+TEST(WalFilesInReality, TheNextOneDoesNotWaitForThreadsThatStoreSegments) {
+  forelog::test::InReality world;
+  ASSERT_TRUE(world.run(world.env().files.create_directories(world.directory())));
+  EXPECT_TRUE(
+      world.run(names_files_beside_segments(world.env(), world.directory(), env::RealEnvOptions{}.disk_threads)));
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ struct RealEnv::Parts {
   }
 
   BlockingPool disk;
-  BlockingPool wal_disk{1};  // rounds come one after the other
+  BlockingPool wal_disk{2};  // rounds come one after the other; the next file is made ready beside them
   std::optional<BlockingPool> cache_disk;
   Reactors reactors;
   SystemRandom random;
