@@ -26,6 +26,10 @@ enum class OpenMode : std::uint8_t {
                   // system's memory. A write may put zeros behind its end, up to a block's
 };
 
+// What appends leave of a disk, which they would fill up otherwise: nothing can be deleted from it without a footer and
+// a change of metadata, and the local store takes no change on the last 8 MiB.
+inline constexpr Bytes kDiskReserve = 16_MiB;
+
 class File {
  public:
   virtual ~File() = default;
@@ -38,12 +42,15 @@ class File {
   virtual std::optional<Buffer> resident(std::int64_t offset, Bytes size) = 0;
   // Writes all slices one after another at `offset`, or fails having written any part of them.
   virtual Task<Result<void>> write_at(std::int64_t offset, Slices slices) = 0;
-  // `write_at`, and the system begins to store what it has got, without anybody waiting: a sync later finds little to
-  // do, and the disk is not flooded at once. The default only writes.
+  // `write_at` for what comes without end: fails DiskFull where the file would grow into the last kDiskReserve. So do
+  // the two that are made of it. The default only writes.
+  virtual Task<Result<void>> write_leaving_room(std::int64_t offset, Slices slices);
+  // `write_leaving_room`, and the system begins to store what it has got, without anybody waiting: a sync later finds
+  // little to do, and the disk is not flooded at once. The default only writes.
   virtual Task<Result<void>> write_and_begin_writeback(std::int64_t offset, Slices slices);
   // What was written before the call is on the disk when it ends (fdatasync).
   virtual Task<Result<void>> sync() = 0;
-  // `write_at`, then `sync`; where the two can be done in one go, they are.
+  // `write_leaving_room`, then `sync`; where the two can be done in one go, they are.
   virtual Task<Result<void>> write_and_sync(std::int64_t offset, Slices slices);
   virtual Task<Result<void>> truncate(Bytes size) = 0;
   virtual Task<Result<Bytes>> size() = 0;

@@ -243,7 +243,7 @@ Task<Result<void>> LocalLog::Impl::write_some(Impl& self) {
   // any.
   auto stored = self.durability() == Durability::wal
                     ? file->write_and_begin_writeback(next.position, std::move(next.bytes))
-                    : file->write_at(next.position, std::move(next.bytes));
+                    : file->write_leaving_room(next.position, std::move(next.bytes));
   CO_TRY(co_await std::move(stored));
   shard->written = next.position + size;
   self.written_end = std::max(self.written_end, next.end);

@@ -16,8 +16,8 @@ namespace {
 class DiskFile : public File {
  public:
   // The last close of a removed file frees its blocks, which takes time: the pool does it.
-  DiskFile(BlockingPool& pool, PosixFile file)
-      : pool_(pool), file_(new const PosixFile(std::move(file)), [&pool](const PosixFile* last) {
+  DiskFile(BlockingPool& pool, Bytes reserve, PosixFile file)
+      : pool_(pool), reserve_(reserve), file_(new const PosixFile(std::move(file)), [&pool](const PosixFile* last) {
           pool.post([last] { delete last; });
         }) {}
 
@@ -29,9 +29,18 @@ class DiskFile : public File {
     CHECK(offset >= 0);
     return pool_.run([file = file_, offset, slices = std::move(slices)] { return file->write_at(offset, slices); });
   }
+  Task<Result<void>> write_leaving_room(std::int64_t offset, Slices slices) override {
+    CHECK(offset >= 0);
+    auto both = [file = file_, reserve = reserve_, offset, slices = std::move(slices)]() -> Result<void> {
+      TRY(file->leave_room(offset + total_size(slices), reserve));
+      return file->write_at(offset, slices);
+    };
+    return pool_.run(std::move(both));
+  }
   Task<Result<void>> write_and_begin_writeback(std::int64_t offset, Slices slices) override {
     CHECK(offset >= 0);
-    auto both = [file = file_, offset, slices = std::move(slices)] {
+    auto both = [file = file_, reserve = reserve_, offset, slices = std::move(slices)]() -> Result<void> {
+      TRY(file->leave_room(offset + total_size(slices), reserve));
       auto written = file->write_at(offset, slices);
       if (written) file->begin_writeback(offset, total_size(slices));
       return written;
@@ -43,7 +52,8 @@ class DiskFile : public File {
   }
   Task<Result<void>> write_and_sync(std::int64_t offset, Slices slices) override {
     CHECK(offset >= 0);
-    auto both = [file = file_, offset, slices = std::move(slices)] {
+    auto both = [file = file_, reserve = reserve_, offset, slices = std::move(slices)]() -> Result<void> {
+      TRY(file->leave_room(offset + total_size(slices), reserve));
       auto written = file->write_at(offset, slices);
       return written ? file->sync() : written;
     };
@@ -62,35 +72,41 @@ class DiskFile : public File {
     return pool_.run([file = file_] { return file->size(); });
   }
 
- private:
+ protected:
   BlockingPool& pool_;
+  Bytes reserve_;
   std::shared_ptr<const PosixFile> file_;
 };
 
 // Written by way of a DirectWriter, all else as usual.
 class DirectFile final : public DiskFile {
  public:
-  DirectFile(BlockingPool& pool, PosixFile file, std::unique_ptr<DirectWriter> writer)
-      : DiskFile(pool, std::move(file)), pool_(pool), writer_(std::move(writer)) {}
+  DirectFile(BlockingPool& pool, Bytes reserve, PosixFile file, std::unique_ptr<DirectWriter> writer)
+      : DiskFile(pool, reserve, std::move(file)), writer_(std::move(writer)) {}
 
   Task<Result<void>> write_at(std::int64_t offset, Slices slices) override {
-    return write(offset, std::move(slices), false);
+    return write(offset, std::move(slices), 0, false);
+  }
+  Task<Result<void>> write_leaving_room(std::int64_t offset, Slices slices) override {
+    return write(offset, std::move(slices), reserve_, false);
   }
   Task<Result<void>> write_and_begin_writeback(std::int64_t offset, Slices slices) override {
-    return write(offset, std::move(slices), false);
+    return write(offset, std::move(slices), reserve_, false);
   }
   Task<Result<void>> write_and_sync(std::int64_t offset, Slices slices) override {
-    return write(offset, std::move(slices), true);
+    return write(offset, std::move(slices), reserve_, true);
   }
 
  private:
-  Task<Result<void>> write(std::int64_t offset, Slices slices, bool sync) {
+  Task<Result<void>> write(std::int64_t offset, Slices slices, Bytes reserve, bool sync) {
     CHECK(offset >= 0);
-    return pool_.run(
-        [writer = writer_, offset, slices = std::move(slices), sync] { return writer->write(offset, slices, sync); });
+    auto call = [file = file_, writer = writer_, reserve, offset, slices = std::move(slices), sync]() -> Result<void> {
+      if (reserve > 0) TRY(file->leave_room(offset + total_size(slices), reserve));
+      return writer->write(offset, slices, sync);
+    };
+    return pool_.run(std::move(call));
   }
 
-  BlockingPool& pool_;
   std::shared_ptr<DirectWriter> writer_;
 };
 
@@ -107,10 +123,10 @@ int flags_of(OpenMode mode) {
   return O_RDONLY;
 }
 
-Result<FilePtr> open_file(BlockingPool& pool, const Path& path, OpenMode mode) {
+Result<FilePtr> open_file(BlockingPool& pool, Bytes reserve, const Path& path, OpenMode mode) {
   auto file = TRY(PosixFile::open(path, flags_of(mode)));
-  if (mode != OpenMode::create_direct) return std::make_shared<DiskFile>(pool, std::move(file));
-  return std::make_shared<DirectFile>(pool, std::move(file), TRY(DirectWriter::open(path)));
+  if (mode != OpenMode::create_direct) return std::make_shared<DiskFile>(pool, reserve, std::move(file));
+  return std::make_shared<DirectFile>(pool, reserve, std::move(file), TRY(DirectWriter::open(path)));
 }
 
 Result<void> rename_file(const Path& from, const Path& to) {
@@ -150,7 +166,9 @@ Result<Bytes> free_space_of(const Path& directory) {
 }  // namespace
 
 Task<Result<FilePtr>> DiskFiles::open(Path path, OpenMode mode) {
-  return pool_.run([&pool = pool_, path = std::move(path), mode] { return open_file(pool, path, mode); });
+  return pool_.run([&pool = pool_, reserve = reserve_, path = std::move(path), mode] {
+    return open_file(pool, reserve, path, mode);
+  });
 }
 
 Task<Result<void>> DiskFiles::rename(Path from, Path to) {

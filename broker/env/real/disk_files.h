@@ -8,7 +8,7 @@ namespace forelog::env {
 
 class DiskFiles final : public Files {
  public:
-  explicit DiskFiles(BlockingPool& pool) : pool_(pool) {}
+  explicit DiskFiles(BlockingPool& pool, Bytes reserve = kDiskReserve) : pool_(pool), reserve_(reserve) {}
 
   Task<Result<FilePtr>> open(Path path, OpenMode mode) override;
   Task<Result<void>> rename(Path from, Path to) override;
@@ -20,6 +20,7 @@ class DiskFiles final : public Files {
 
  private:
   BlockingPool& pool_;
+  Bytes reserve_;
 };
 
 }  // namespace forelog::env

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -164,6 +165,16 @@ Result<void> PosixFile::write_at(std::int64_t offset, const Slices& slices) cons
     offset += count;
   }
   return {};
+}
+
+Result<void> PosixFile::leave_room(Bytes end, Bytes reserve) const {
+  auto grows = end - TRY(size());
+  struct statvfs disk{};
+  if (grows <= 0 || ::fstatvfs(descriptor_, &disk) < 0) return {};  // where nobody can tell, the write will
+  auto free = static_cast<Bytes>(std::min<std::uint64_t>(disk.f_bavail * disk.f_frsize, INT64_MAX));
+  if (free - grows >= reserve) return {};
+  return fail(ErrorCode::kDiskFull, "writing " + path_ + ": " + std::to_string(reserve >> 20) +
+                                        " MiB are left for changes of metadata, by which space is freed");
 }
 
 void PosixFile::begin_writeback(std::int64_t offset, Bytes size) const {

@@ -23,6 +23,7 @@ struct Faults {
   double disk_error_rate = 0;   // a failed sync loses what it covered, as Linux does
   bool disk_read_only = false;  // as after an error of the file system, or a remount
   Bytes disk_capacity = std::numeric_limits<Bytes>::max();
+  Bytes disk_reserve = 0;         // what appends leave free of it, and the local store needs half of; see kDiskReserve
   Duration disk_space_returns{};  // after a file is removed: its last close frees its blocks, elsewhere
 
   // Connections of this machine.

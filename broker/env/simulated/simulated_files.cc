@@ -47,6 +47,12 @@ class SimulatedFiles::OpenFile final : public File {
     co_return Result<void>{};
   }
 
+  Task<Result<void>> write_leaving_room(std::int64_t offset, Slices slices) override {
+    auto grows = offset + total_size(slices) - files_.disk_.size(*node_);
+    if (grows > 0 && files_.free() - grows < files_.faults_.disk_reserve) co_return fail(ErrorCode::kDiskFull, path_);
+    co_return co_await write_at(offset, std::move(slices));
+  }
+
   Task<Result<void>> sync() override {
     auto covered = files_.disk_.changes(*node_);
     auto done = co_await files_.operate(path_);

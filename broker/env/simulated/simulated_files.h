@@ -23,12 +23,13 @@ class SimulatedFiles final : public Files {
   Task<Result<void>> sync_directory(Path path) override;
   Task<Result<Bytes>> free_space(Path directory) override;
 
+  Bytes free();
+
  private:
   class OpenFile;
   // Takes as long as one disk operation, and may fail as one.
   Task<Result<void>> operate(Path path);
   Result<void> refuse_changes(const Path& path) const;
-  Bytes free();
 
   struct Returning {
     Instant at;

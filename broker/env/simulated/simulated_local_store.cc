@@ -29,6 +29,7 @@ Task<Result<std::optional<std::string>>> SimulatedLocalStore::get(std::string ke
 Task<Result<void>> SimulatedLocalStore::commit(StoreBatch batch, Durability durability) {
   CO_TRY(co_await operate());
   if (faults_.disk_read_only) co_return fail(ErrorCode::kIo, "local store: Read-only file system");
+  if (files_.free() < faults_.disk_reserve / 2) co_return fail(ErrorCode::kDiskFull, "local store");
   apply(entries_, batch);
   unsynced_.push_back(std::move(batch));
   if (durability == Durability::written) co_return Result<void>{};

@@ -4,6 +4,7 @@
 #include "broker/env/local_store.h"
 #include "broker/env/simulated/faults.h"
 #include "broker/env/simulated/simulated_cores.h"
+#include "broker/env/simulated/simulated_files.h"
 
 #include <map>
 
@@ -11,8 +12,9 @@ namespace forelog::env {
 
 class SimulatedLocalStore final : public LocalStore {
  public:
-  SimulatedLocalStore(Scheduler& scheduler, SimulatedCores& cores, const Faults& faults)
-      : scheduler_(scheduler), cores_(cores), faults_(faults) {}
+  // On the disk of `files`.
+  SimulatedLocalStore(Scheduler& scheduler, SimulatedCores& cores, const Faults& faults, SimulatedFiles& files)
+      : scheduler_(scheduler), cores_(cores), faults_(faults), files_(files) {}
 
   Task<Result<std::optional<std::string>>> get(std::string key) override;
   Task<Result<void>> commit(StoreBatch batch, Durability durability) override;
@@ -29,6 +31,7 @@ class SimulatedLocalStore final : public LocalStore {
   Scheduler& scheduler_;
   SimulatedCores& cores_;
   const Faults& faults_;
+  SimulatedFiles& files_;
   Map entries_, durable_;
   std::vector<StoreBatch> unsynced_;
 };

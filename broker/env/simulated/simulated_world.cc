@@ -14,7 +14,7 @@ SimulatedMachine::SimulatedMachine(SimulatedWorld& world, int cores, std::string
       files_(world.scheduler_, cores_, faults_, disk_),
       cache_files_(world.scheduler_, cores_, cache_faults_, cache_disk_),
       network_(world.scheduler_, cores_, faults_, world.wire_, host_),
-      local_(world.scheduler_, cores_, faults_),
+      local_(world.scheduler_, cores_, faults_, files_),
       metadata_(world.scheduler_, cores_, faults_, world.tree_),
       archive_(world.scheduler_, cores_, faults_, world.objects_),
       env_{cores_, cores_.clock(), random_, files_, network_, local_, metadata_, &archive_, cache_files_} {}
