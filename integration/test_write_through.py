@@ -1,4 +1,6 @@
 """cache.write.through: recent data is warm although its shards have been archived and dropped, without one read of the archive."""
+import os
+import shutil
 import uuid
 
 import confluent_kafka
@@ -6,7 +8,7 @@ import pytest
 
 from harness import wait_until
 from test_archive import archived_and_dropped, values
-from test_disk_tier import ARCHIVE_BYTES, cache_path, read_all, with_disk  # noqa: F401
+from test_disk_tier import ARCHIVE_BYTES, cache_path, read_all, with_disk, written  # noqa: F401
 from test_python_clients import admin, create, produce
 
 GETS = "forelog_archive_get_requests_total"
@@ -89,3 +91,29 @@ def test_a_disk_that_cannot_take_it_fails_no_produce(new_broker, tmp_path):
     read_all(broker, topic, content)
     assert broker.metric(GETS) == 0, "memory holds it"
     assert "cache_disk_writes_paused" in broker.process.log()
+
+
+def test_the_disk_tier_of_a_life_that_was_lost_gives_nothing_to_the_one_restored(new_broker, cache_path):  # noqa: F811
+    # The log's disk is lost, the cache's is not: it has blocks of shards that were sealed and never archived, and the
+    # restored topic gives their offsets to other records.
+    broker = with_disk(new_broker, cache_path, **{"cache.write.through": "disk"})
+    topic = f"relived-{uuid.uuid4().hex[:6]}"
+    create(broker, topic, 1, segment_bytes=1 << 20, local_retention_ms=1)
+    content = produced(broker, topic, 3000)
+    dropped(broker, topic)
+    end = max(r["end"] for r in broker.json(f"/api/shards?topic={topic}")["shards"] if r["state"] == "archived")
+    os.rename(broker.archive, broker.archive + ".away")
+    produced(broker, topic, 3000, 3000)
+    wait_until(lambda: broker.metric("forelog_archiver_waiting_shards") >= 2, 20, "shards to be sealed")
+    written(broker)
+    broker.stop()
+    os.rename(broker.archive + ".away", broker.archive)
+    shutil.rmtree(broker.settings["log.dirs"])
+    broker.cli("archive", "restore", topic, "--config", os.path.join(broker.folder, "server.properties"))
+    broker.start(cache_write_through="none")
+    more = produced(broker, topic, 3000, 6000)
+    dropped(broker, topic)
+    broker.stop()
+    broker.start()
+    wait_until(lambda: broker.metric("forelog_cache_disk_blocks") > 0, 10, "the index of the disk tier")
+    read_all(broker, topic, content[:end] + more)

@@ -139,6 +139,12 @@ Task<Result<void>> ArchiveSource::load(cache::BlockRange range, cache::LoadPrior
   co_return result;
 }
 
+Task<Result<cache::BlockSums>> ArchiveSource::sums(ShardId shard, Deadline deadline) {
+  auto footer = CO_TRY(co_await parts_.footers.get(shard, std::nullopt, deadline));
+  const auto* crcs = &footer->block_crcs;
+  co_return cache::BlockSums(std::move(footer), crcs);
+}
+
 Task<Result<void>> ArchiveSource::complete(std::shared_ptr<Extent> extent, cache::LoadPriority priority) {
   bool was_corrupt = false;
   for (auto pause = settings_.retry_backoff;; pause *= 2) {

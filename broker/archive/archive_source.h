@@ -72,6 +72,7 @@ class ArchiveSource final : public cache::BlockSource {
 
   Task<Result<void>> load(cache::BlockRange range, cache::LoadPriority priority, OnBlock on_block,
                           Deadline deadline) override;
+  Task<Result<cache::BlockSums>> sums(ShardId shard, Deadline deadline) override;
 
   const ArchiveMetrics& metrics() const { return metrics_; }
 

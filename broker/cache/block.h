@@ -7,8 +7,10 @@
 #include "broker/base/time.h"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace forelog::cache {
 
@@ -30,6 +32,9 @@ struct BlockRange {
 constexpr std::uint32_t block_of(Bytes position) { return static_cast<std::uint32_t>(position / kBlockSize); }
 constexpr Bytes position_of(std::uint32_t block) { return static_cast<Bytes>(block) * kBlockSize; }
 constexpr std::uint32_t block_count(Bytes size) { return block_of(size + kBlockSize - 1); }
+
+// Checksums of a sealed shard's blocks, as in its footer.
+using BlockSums = std::shared_ptr<const std::vector<std::uint32_t>>;
 
 // Why a block is loaded, which is also on whose account its memory is taken.
 enum class LoadKind : std::uint8_t {

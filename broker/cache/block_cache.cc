@@ -402,7 +402,8 @@ Task<void> BlockCache::read_disk(BlockCache& self, std::shared_ptr<Load> load, s
     self.land(*load, index, std::move(bytes), BlockOrigin::disk);
   };
   auto range = load->range;
-  co_await self.parts_.disk->find(range, std::move(on_block));
+  auto sums = co_await self.parts_.source.sums(range.shard, self.parts_.clock.now() + kDiskPatience);
+  if (sums) co_await self.parts_.disk->find(range, *std::move(sums), std::move(on_block));
   answer->complete = true;
   answer->changed.notify();
 }

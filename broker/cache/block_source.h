@@ -26,6 +26,10 @@ class BlockSource {
   // blocks handed out before stand. Retries inside, until `deadline`. A range past the shard's last block fails with
   // NotFound.
   virtual Task<Result<void>> load(BlockRange range, LoadPriority priority, OnBlock on_block, Deadline deadline) = 0;
+
+  // What another copy of the shard's blocks is to be compared with. Who reads the shard has its index, so that this
+  // rarely takes time.
+  virtual Task<Result<BlockSums>> sums(ShardId shard, Deadline deadline) = 0;
 };
 
 }  // namespace forelog::cache

@@ -72,11 +72,16 @@ env::Path DiskTier::path_of(std::uint64_t number) const { return settings_.disk_
 
 // --- reading, on the core that asks ----------------------------------------------------------------------------------
 
-Task<std::vector<DiskTier::Found>> DiskTier::look(BlockRange range) {
+Task<std::vector<DiskTier::Found>> DiskTier::look(BlockRange range, BlockSums sums) {
   std::vector<Found> found;
   for (std::uint32_t i = range.first; i < range.end(); ++i) {
-    auto place = index_.find({range.shard, i});
+    BlockId id{range.shard, i};
+    auto place = index_.find(id);
     if (!place) continue;
+    if (i >= sums->size() || place->crc != (*sums)[i]) {
+      note_bad(id, *place, {ErrorCode::kCorruptBlock, id.text() + ": another block had this name once"});
+      continue;
+    }
     auto file = files_.find(place->region);
     CHECK(file != files_.end(), "a block lies in a region that is gone");
     found.push_back({i, *place, file->second});
@@ -84,8 +89,8 @@ Task<std::vector<DiskTier::Found>> DiskTier::look(BlockRange range) {
   co_return found;
 }
 
-Task<void> DiskTier::find(BlockRange range, OnBlock on_block) {
-  auto looking = look(range);
+Task<void> DiskTier::find(BlockRange range, BlockSums sums, OnBlock on_block) {
+  auto looking = look(range, std::move(sums));
   auto found = co_await parts_.cores.on(kHome, std::move(looking));
   for (const auto& [index, place, file] : found) {
     auto size = kRegionRecordHeaderSize + static_cast<Bytes>(place.size);

@@ -56,7 +56,7 @@ class DiskTier final : public Tier {
   // After all who use it have stopped. Writes what is queued, as far as a second allows, and the open region's index.
   Task<void> stop();
 
-  Task<void> find(BlockRange range, OnBlock on_block) override;
+  Task<void> find(BlockRange range, BlockSums sums, OnBlock on_block) override;
   void on_use(const BlockId& id, Buffer bytes) override;
   Task<bool> put(BlockId id, Buffer bytes, Deadline deadline) override;
   void link(const ShardId& provisional, Generation generation, BlockSums sums) override;
@@ -87,7 +87,7 @@ class DiskTier final : public Tier {
   };
 
   void at_home(std::move_only_function<void()> work);
-  Task<std::vector<Found>> look(BlockRange range);
+  Task<std::vector<Found>> look(BlockRange range, BlockSums sums);
   Task<bool> put_here(BlockId id, Buffer bytes, Deadline deadline);
   void use_here(const BlockId& id, Buffer bytes);
   void link_here(const ShardId& provisional, Generation generation, const std::vector<std::uint32_t>& sums);

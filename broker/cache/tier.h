@@ -9,8 +9,6 @@
 #include "broker/env/task.h"
 
 #include <functional>
-#include <memory>
-#include <vector>
 
 namespace forelog::cache {
 
@@ -18,13 +16,12 @@ class Tier {
  public:
   // Takes one whole, verified block. Called on the core that asked.
   using OnBlock = std::move_only_function<void(std::uint32_t index, Buffer bytes)>;
-  // Checksums of a sealed shard's blocks, as in its footer.
-  using BlockSums = std::shared_ptr<const std::vector<std::uint32_t>>;
   virtual ~Tier() = default;
 
-  // Hands out those blocks of `range` that it has, in order. What it cannot read, or what fails its checksum, it does
-  // not have.
-  virtual Task<void> find(BlockRange range, OnBlock on_block) = 0;
+  // Hands out those blocks of `range` that it has, in order. What it cannot read, what fails its checksum, or what is
+  // not as `sums` say, it does not have: a tier may outlive the log and meet a restored one, which has given the same
+  // names to other bytes.
+  virtual Task<void> find(BlockRange range, BlockSums sums, OnBlock on_block) = 0;
 
   // A reader uses this block, for the first time since it came into memory. Kept or not, as the tier sees fit.
   virtual void on_use(const BlockId& id, Buffer bytes) = 0;

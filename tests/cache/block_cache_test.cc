@@ -1,5 +1,6 @@
 #include "broker/cache/block_cache.h"
 
+#include "broker/base/crc32c.h"
 #include "tests/support/run_task.h"
 
 #include <map>
@@ -42,7 +43,15 @@ class Source final : public BlockSource {
     co_return Result<void>{};
   }
 
+  Task<Result<BlockSums>> sums(ShardId, Deadline) override {
+    auto all = std::make_shared<std::vector<std::uint32_t>>();
+    for (std::uint32_t i = 0; i < 32; ++i) all->push_back(crc32c(contents(i)));
+    if (has_no_index) co_return fail(ErrorCode::kArchiveUnavailable, "the index");
+    co_return all;
+  }
+
   std::vector<BlockRange> loads;
+  bool has_no_index = false;
   std::vector<LoadPriority> priorities;
   std::map<std::uint32_t, int> times_loaded;
   Duration delay = 50ms;
@@ -58,9 +67,10 @@ class Source final : public BlockSource {
 class DiskStub final : public Tier {
  public:
   explicit DiskStub(env::Clock& clock) : clock_(clock) {}
-  Task<void> find(BlockRange range, OnBlock on_block) override {
+  Task<void> find(BlockRange range, BlockSums sums, OnBlock on_block) override {
     co_await sleep_until(clock_, clock_.now() + delay);
     for (std::uint32_t i = range.first; i < range.end(); ++i) {
+      EXPECT_EQ(sums->at(i), crc32c(contents(i)));
       if (has.contains(i)) on_block(i, contents(i));
     }
   }
@@ -374,6 +384,15 @@ TEST_F(BlockCacheTest, WhatTheDiskHasIsNotAskedOfTheSource) {
   EXPECT_TRUE(source.loads.empty());
   for (std::uint32_t i = 0; i < 3; ++i) EXPECT_EQ(cache->find(block(i))->origin, BlockOrigin::disk);
   EXPECT_EQ(cache->metrics().disk_hits.value(), 3);
+}
+
+TEST_F(BlockCacheTest, WithoutTheShardsIndexTheDiskIsNotBelieved) {
+  behind = &disk;
+  make(64);
+  disk.has = {0};
+  source.has_no_index = true;
+  EXPECT_EQ(*get(0), contents(0));
+  EXPECT_EQ(cache->find(block(0))->origin, BlockOrigin::archive);
 }
 
 TEST_F(BlockCacheTest, OneRequestBringsWhatTheDiskLacks) {

@@ -72,9 +72,15 @@ class DiskTierTest : public testing::Test {
       EXPECT_EQ(bytes, contents(index)) << "block " << index << " has another's bytes";
       found.push_back(index);
     };
-    test::run(world, machine, tier->find({shard, from, count}, std::move(on_block)), CoreId{core});
+    test::run(world, machine, tier->find({shard, from, count}, sums, std::move(on_block)), CoreId{core});
     world.run_for(1ms);
     return found;
+  }
+  // As in the footer of a shard whose blocks are `contents`.
+  static BlockSums sums_of(std::uint32_t count) {
+    auto all = std::make_shared<std::vector<std::uint32_t>>();
+    for (std::uint32_t i = 0; i < count; ++i) all->push_back(crc32c(contents(i)));
+    return all;
   }
   std::size_t logged(std::string_view event) const {
     return static_cast<std::size_t>(
@@ -90,6 +96,7 @@ class DiskTierTest : public testing::Test {
   CacheSettings settings;
   std::unique_ptr<DiskTier> tier;
   std::vector<std::string> log;
+  BlockSums sums = sums_of(1000);
 };
 
 using Indexes = std::vector<std::uint32_t>;
@@ -139,6 +146,21 @@ TEST_F(DiskTierTest, ARottenBlockIsAMissAndIsTakenAgain) {
   EXPECT_EQ(logged("cache_disk_block_unreadable"), 1U);
   use_all(1, 1);
   EXPECT_EQ(find(0, 3), (Indexes{0, 1, 2}));
+}
+
+TEST_F(DiskTierTest, WhatIsNotAsTheIndexSaysIsAMissAndMayBeTakenAnew) {
+  start();
+  use_all(0, 3);
+  stop();
+  start();
+  // The log was lost and restored, and has given the shard's name to other bytes.
+  auto restored = std::make_shared<std::vector<std::uint32_t>>(*sums);
+  restored->at(1) ^= 1;
+  restored->resize(2);
+  sums = restored;
+  EXPECT_EQ(find(0, 3), (Indexes{0}));
+  EXPECT_EQ(tier->metrics().corrupt_blocks.value(), 2);
+  EXPECT_EQ(tier->index().blocks(), 1U);
 }
 
 TEST_F(DiskTierTest, RotAnywhereInAFileCostsWarmthAndNothingElse) {

@@ -58,6 +58,9 @@ class Source final : public cache::BlockSource {
     for (auto i = range.first; i < range.end(); ++i) on_block(i, block_);
     co_return Result<void>{};
   }
+  Task<Result<cache::BlockSums>> sums(ShardId shard, Deadline) override {
+    co_return fail(ErrorCode::kNotFound, shard.text());
+  }
   std::vector<cache::BlockRange> loads;
 
  private:

@@ -19,6 +19,9 @@ class NoSource final : public cache::BlockSource {
     ++loads;
     co_return fail(ErrorCode::kArchiveUnavailable, range.text());
   }
+  Task<Result<cache::BlockSums>> sums(ShardId shard, Deadline) override {
+    co_return fail(ErrorCode::kArchiveUnavailable, shard.text());
+  }
   int loads = 0;
 };
 
@@ -104,7 +107,8 @@ class WriteThroughTest : public log::test::StorageTest {
       EXPECT_TRUE(log::verify_block(*footer, index, bytes)) << "block " << index;
       ++count;
     };
-    run_here(disk->find({shard, 0, footer->block_count()}, std::move(on_block)));
+    cache::BlockSums sums(footer, &footer->block_crcs);
+    run_here(disk->find({shard, 0, footer->block_count()}, std::move(sums), std::move(on_block)));
     return count;
   }
   std::uint32_t blocks_of(const ShardId& shard) { return (*run_here(log().footer_of(shard)))->block_count(); }
