@@ -22,19 +22,21 @@ struct BatchHead {
   std::int64_t max_timestamp = -1;
 };
 
-Result<BatchHead> parse_head(ByteView bytes, ShardId shard, Bytes position, Bytes data_size) {
+// Batches come in order, and none before `least`: checksums say that a shard is as it was written, not by whom.
+Result<BatchHead> parse_head(ByteView bytes, const log::Footer& footer, Bytes position, Offset least) {
   ByteReader reader(bytes);
   BatchHead head;
   head.base = Offset(reader.i64());
   head.size = reader.i32() + static_cast<Bytes>(log::kBatchLengthEnd);
   reader.bytes(23 - 12);
   auto delta = reader.i32();
-  head.last = head.base + delta;
   head.first_timestamp = reader.i64();
   head.max_timestamp = reader.i64();
-  bool sound = head.size >= static_cast<Bytes>(log::kBatchHeaderSize) && head.size <= data_size - position &&
-               delta >= 0 && head.base >= shard.base;
-  if (!sound) return fail(ErrorCode::kCorruptFile, shard.text() + ": no batch at byte " + std::to_string(position));
+  bool sound = head.size >= static_cast<Bytes>(log::kBatchHeaderSize) && head.size <= footer.size - position &&
+               delta >= 0 && head.base >= least && head.base < footer.end && delta < footer.end - head.base;
+  if (!sound)
+    return fail(ErrorCode::kCorruptFile, footer.shard.text() + ": no batch at byte " + std::to_string(position));
+  head.last = head.base + delta;
   return head;
 }
 
@@ -86,6 +88,7 @@ class ArchivedLog::Cursor {
   const log::Footer& footer;
   const log::ShardDescriptor& shard;
   Bytes position;                              // of the next batch
+  Offset least = footer.shard.base;            // no batch from here on begins before it
   Bytes taken_from;                            // of the first batch wanted
   Offset first = kNoOffset, next = kNoOffset;  // offsets of what is taken
   std::int64_t first_timestamp = -1, last_timestamp = -1;
@@ -165,8 +168,9 @@ bool ArchivedLog::read_shard(Cursor& cursor, const ColdRequest& request, ColdRea
     if (!cursor.holds(cursor.position, head_size)) return false;
     auto view = MutableByteView(bytes).first(static_cast<std::size_t>(head_size));
     cursor.copy(cursor.position, view);
-    auto head = parse_head(view, cursor.footer.shard, cursor.position, cursor.footer.size);
+    auto head = parse_head(view, cursor.footer, cursor.position, cursor.least);
     if (!head) return cursor.error = std::move(head).error(), false;
+    cursor.least = head->last + 1;
     if (head->last < from) {
       CHECK(cursor.taken() == 0);
       cursor.position += head->size;
@@ -311,10 +315,12 @@ Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_in_shard(S
   auto found = footer->position_for_time(timestamp);
   auto begin = std::max(found.value_or(footer->size), from <= footer->shard.base ? 0 : footer->position_for(from));
   InHand block;
+  auto least = footer->shard.base;
   for (auto position = begin; position < footer->size;) {
     auto head_size = std::min<Bytes>(log::kBatchHeaderSize, footer->size - position);
     auto bytes = CO_TRY(co_await read_bytes(shard, position, head_size, block, deadline));
-    auto head = CO_TRY(parse_head(bytes, shard, position, footer->size));
+    auto head = CO_TRY(parse_head(bytes, *footer, position, least));
+    least = head.last + 1;
     if (head.max_timestamp >= timestamp && head.last >= from) {
       auto batch_bytes = CO_TRY(co_await read_bytes(shard, position, head.size, block, deadline));
       auto batch = CO_TRY(log::BatchView::parse(batch_bytes));

@@ -1,5 +1,6 @@
 #include "broker/archive/archived_log.h"
 
+#include "broker/base/crc32c.h"
 #include "tests/archive/archived_partition.h"
 
 namespace forelog::archive::test {
@@ -359,6 +360,29 @@ TEST_F(ArchivedLogTest, ALookUpByTimeFollowsAShardThatIsRewritten) {
     EXPECT_EQ(right, ++wanted) << "rewritten after " << delay.count() << " ms";
     right = wanted;
   }
+}
+
+// Checksums say that bytes are those written, not that a broker wrote them: who can write to the bucket can do both.
+TEST_F(ArchivedLogTest, BatchesThatAreNotInOrderAreAnError) {
+  make({{10, 1000}});
+  auto plant = [&](const std::string& data) {
+    auto footer = partition->footers[0];
+    footer.block_crcs[0] = crc32c(as_bytes(data));
+    world.objects()[partition->key(0)] = Buffer::take(data + std::string(footer.encode().text()));
+  };
+  plant(partition->bytes(0, 3) + partition->batches[4] + partition->batches[3] + partition->bytes(5, 10));
+  EXPECT_EQ(read(request(4))->end, Offset(5)) << "what is in order before the damage";
+  EXPECT_EQ(read(request(5)).error().code, ErrorCode::kCorruptFile);
+  EXPECT_FALSE(run(world, machine, log->find_by_time(Offset(0), 1090, world.now() + 1s)));
+}
+
+TEST_F(ArchivedLogTest, ABatchPastTheEndOfItsShardIsAnError) {
+  make({{10, 1000}, {10, 1000}});
+  auto footer = partition->footers[0];
+  auto data = partition->bytes(0, 9) + partition->batches[19];
+  footer.block_crcs[0] = crc32c(as_bytes(data));
+  world.objects()[partition->key(0)] = Buffer::take(data + std::string(footer.encode().text()));
+  EXPECT_EQ(read(request(9)).error().code, ErrorCode::kCorruptFile);
 }
 
 TEST_F(ArchivedLogTest, KnowsWhereEpochsEnd) {
