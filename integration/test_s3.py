@@ -119,6 +119,22 @@ def test_a_broker_starts_without_its_archive_and_says_what_to_do(server, new_bro
     assert "refuses connections" in unusable(new_broker, {**usable, "archive.s3.endpoint": "http://127.0.0.1:1"}, keys())
 
 
+@pytest.mark.parametrize("wrong", [keys(secret="another-secret"), keys(access="another-key")], ids=["secret", "access"])
+def test_keys_that_were_wrong_or_rotated_are_read_again(tmp_path, server, new_broker, wrong):
+    credentials = tmp_path / "credentials"
+
+    def write(pair):
+        credentials.write_text(f"[default]\naws_access_key_id={pair['AWS_ACCESS_KEY_ID']}\naws_secret_access_key={pair['AWS_SECRET_ACCESS_KEY']}\n")
+        credentials.chmod(0o600)
+
+    write(wrong)
+    broker = new_broker(**server.settings(), **{"archive.s3.credentials.file": str(credentials)})
+    wait_until(lambda: "archive_unusable" in broker.process.log(), 20, "the broker to say so")
+    write(keys())
+    wait_until(lambda: "archive_ready" in broker.process.log(), 30, "the keys to be read again")
+    settled(broker, topic_name("rotated"), 3000)
+
+
 def test_secrets_are_shown_to_nobody(tmp_path, server, new_broker):
     broker = new_broker({"HOME": str(tmp_path)}, **server.settings(), **{"archive.s3.access.key": ACCESS_KEY, "archive.s3.secret.key": SECRET_KEY})
     settled(broker, topic_name("secret"), 2000)

@@ -219,8 +219,9 @@ TEST_F(S3Failures, OnlyAMissingObjectIsNotFound) {
   EXPECT_EQ(judge_status(404, "InvalidAccessKeyId").error.code, ErrorCode::kArchiveUnavailable);
 }
 
-TEST_F(S3Failures, ExpiredKeysAreReadAgain) {
-  EXPECT_TRUE(judge_status(400, "ExpiredToken").keys_expired);
+TEST_F(S3Failures, KeysThatTheServerDoesNotTakeAreReadAgain) {
+  for (const auto* code : {"ExpiredToken", "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch"})
+    EXPECT_TRUE(judge_status(403, code).keys_expired) << code;
   EXPECT_FALSE(judge_status(403, "AccessDenied").keys_expired);
 }
 

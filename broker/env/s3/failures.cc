@@ -102,7 +102,9 @@ Verdict judge_refusal(const Answer& answer, const Location& location, const std:
     text += ": " + said.message.substr(0, kMessageMax);
   auto out = verdict(Outcome::refused, false, ErrorCode::kArchiveUnavailable, std::move(text));
   out.keys_expired = said.code == "ExpiredToken" || said.code == "InvalidToken" ||
-                     said.code == "TokenRefreshRequired" || said.code == "InvalidAccessKeyId";
+                     said.code == "TokenRefreshRequired" || said.code == "InvalidAccessKeyId" ||
+                     said.code == "XAdminUserNotFound" || said.code == "SignatureDoesNotMatch" ||
+                     said.code == "InvalidSignature";
   // Bytes that arrived damaged arrive well the next time.
   out.again = said.code == "BadDigest" || said.code == "XAmzContentSHA256Mismatch" || said.code == "InvalidDigest" ||
               said.code == "RequestTimeout" || said.code == "IncompleteBody" || said.code == "OperationAborted";
