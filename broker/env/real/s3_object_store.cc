@@ -239,7 +239,10 @@ Task<Result<std::vector<ObjectInfo>>> S3ObjectStore::list(std::string prefix, st
                                                           Deadline deadline) {
   std::vector<ObjectInfo> found;
   const auto& root = location_.prefix;
-  std::string token;
+  std::string token, last;
+  auto not_whole = [&](const std::string& why) {
+    return fail(ErrorCode::kArchiveUnavailable, "listing " + prefix + ": " + why);
+  };
   while (found.size() < limit) {
     Ask ask{.kind = "list", .method = "GET"};
     ask.query = {{"list-type", "2"},
@@ -251,15 +254,22 @@ Task<Result<std::vector<ObjectInfo>>> S3ObjectStore::list(std::string prefix, st
       ask.query["start-after"] = root + after;
     auto answer = CO_TRY(co_await perform(std::move(ask), deadline));
     auto page = s3::parse_list(answer.body);
-    if (!page) co_return fail(ErrorCode::kArchiveUnavailable, "listing " + prefix + ": " + page.error().context);
+    if (!page) co_return not_whole(page.error().context);
     for (auto& object : page->objects) {
       // What others put there is none of ours; nor is what a server lists that nobody asked for.
       if (!object.key.starts_with(root + prefix)) continue;
       object.key.erase(0, root.size());
-      if (is_object_key(object.key) && object.key > after && found.size() < limit) found.push_back(std::move(object));
+      if (!is_object_key(object.key)) continue;
+      // Who goes on behind the last key would leave out what comes later with a smaller one.
+      if (object.key <= last) co_return not_whole("the server lists " + object.key + " behind " + last);
+      last = object.key;
+      if (object.key > after && found.size() < limit) found.push_back(std::move(object));
     }
-    // Some servers say that there is more and then send an empty page; one that repeats itself would do so for ever.
-    if (page->next.empty() || page->next == token) break;
+    if (!page->more) break;
+    // A part of a listing is not one: a topic would be rebuilt without its newest shards. That there is more, and then
+    // an empty page that ends the listing, is what some servers say.
+    if (found.size() < limit && (page->next.empty() || page->next == token))
+      co_return not_whole("the server has more objects and does not say how to ask for them");
     token = std::move(page->next);
   }
   co_return found;

@@ -48,7 +48,8 @@ Result<ListPage> parse_list(std::string_view body) {
     if (!size || *size < 0) return fail(ErrorCode::kMalformed, "a listed object without a size");
     page.objects.push_back({std::string(element.child_text("Key")), *size});
   }
-  if (root.child_text("IsTruncated") == "true") page.next = root.child_text("NextContinuationToken");
+  page.more = root.child_text("IsTruncated") == "true";
+  if (page.more) page.next = root.child_text("NextContinuationToken");
   return page;
 }
 

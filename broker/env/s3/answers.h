@@ -17,7 +17,8 @@ namespace forelog::env::s3 {
 // One page of ListObjectsV2.
 struct ListPage {
   std::vector<ObjectInfo> objects;
-  std::string next;  // the token that continues; empty at the end
+  bool more = false;  // what `next` asks for
+  std::string next;   // the token that continues
 };
 Result<ListPage> parse_list(std::string_view body);
 
