@@ -79,7 +79,11 @@ Task<void> Audit::check_object(Checked& checked) {
       if (!blocks) find(key, blocks.error());
     }
   } else if (footer.error().code == ErrorCode::kNotFound) {
-    // Listed, and gone since: retention removes what is old.
+    // Listed, and gone since: retention removes what is old. What is still listed should be there.
+    auto again = co_await env_.archive->list(key, "", 1, soon());
+    bool listed = again && !again->empty() && again->front().key == key;
+    if (!again) find(key, again.error());
+    if (listed) find(FindingKind::missing, key, "it is listed, and there is nothing to read");
   } else {
     find(key, footer.error());
   }

@@ -96,3 +96,9 @@ def test_a_last_page_may_be_empty(tmp_path):
     with server(answer) as endpoint:
         status, said = archive(tmp_path, endpoint, "topics")
     assert status == 0 and TOPIC_ID in said, said
+
+
+def test_verify_does_not_call_sound_what_is_listed_and_cannot_be_read(tmp_path):
+    with server(lambda method, path, query: (200, page(FIRST)) if "list-type" in query else (404, b"")) as endpoint:
+        status, said = archive(tmp_path, endpoint, "verify", "--bucket-only")
+    assert status == 1 and f"missing: {FIRST[0].removeprefix('of/tests/')}: " in said, said
