@@ -1,6 +1,7 @@
 """A server that speaks S3 and lies: what is asked of it ends, and its listings are believed only where they are whole."""
 import contextlib
 import http.server
+import itertools
 import os
 import subprocess
 import threading
@@ -26,7 +27,7 @@ def page(names, more="", truncated=False):
 
 @contextlib.contextmanager
 def server(answer):
-    """`answer(method, path, query)` yields status and body, or headers too."""
+    """`answer(method, path, query)` yields status, body (bytes, or pieces without end), and headers if need be."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -37,10 +38,11 @@ def server(answer):
             self.send_response(status)
             for name, value in more[0].items() if more else ():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
+            size = len(body) if isinstance(body, bytes) else 1 << 50
+            self.send_header("Content-Length", str(size))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body)
+                self.wfile.writelines([body] if isinstance(body, bytes) else body)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = respond
 
@@ -102,3 +104,14 @@ def test_verify_does_not_call_sound_what_is_listed_and_cannot_be_read(tmp_path):
     with server(lambda method, path, query: (200, page(FIRST)) if "list-type" in query else (404, b"")) as endpoint:
         status, said = archive(tmp_path, endpoint, "verify", "--bucket-only")
     assert status == 1 and f"missing: {FIRST[0].removeprefix('of/tests/')}: " in said, said
+
+
+# The whole object instead of the range, or the range and more: what is not wanted is not waited for.
+@pytest.mark.parametrize("status, headers, says", [(200, {}, "is not the range asked for"), (206, {"Content-Range": "bytes 0-99/100"}, "no magic at the end")], ids=["whole", "more"])
+def test_an_answer_without_end_is_not_waited_for(tmp_path, status, headers, says):
+    def answer(method, path, query):
+        return (200, page(FIRST)) if "list-type" in query else (status, itertools.repeat(b"x" * 65536), headers)
+
+    with server(answer) as endpoint:
+        result, said = archive(tmp_path, endpoint, "verify", "--bucket-only", seconds=20)
+    assert result == 1 and f"damaged: {FIRST[0].removeprefix('of/tests/')}: " in said and says in said, said

@@ -169,7 +169,9 @@ void HttpTransfers::Transfer::flush(Cores& cores) {
   ObjectStore::Piece arrived(std::move(rest));
   cores.post(home, [to = reply, head = std::move(head), arrived = std::move(arrived)]() mutable {
     if (head.status != 0) to->answer = std::move(head);
-    if (to->on_body) to->on_body(to->answer, std::move(arrived));
+    if (!to->on_body || to->unwanted || to->on_body(to->answer, std::move(arrived))) return;
+    to->unwanted = true;
+    to->changed.notify();
   });
 }
 

@@ -18,6 +18,7 @@ struct HttpTransfers::Reply {
   OnBody on_body;
   s3::Answer answer;
   bool done = false;
+  bool unwanted = false;  // what comes yet
 };
 
 struct CurlHandleDeleter {

@@ -297,10 +297,11 @@ Task<s3::Answer> HttpTransfers::send(HttpRequest request, OnBody on_body, Deadli
   loop_->submit(transfer);
   // The thread keeps the deadline; should it be late, nobody waits for it, and nothing is handed out any more.
   auto patience = deadline > kForever - kGrace ? kForever : deadline + kGrace;
-  while (!reply->done && clock_.now() < patience) co_await reply->changed.wait(patience);
+  while (!reply->done && !reply->unwanted && clock_.now() < patience) co_await reply->changed.wait(patience);
   reply->on_body = nullptr;
   if (reply->done) co_return std::move(reply->answer);
   transfer->abandoned = true;
+  if (reply->unwanted) co_return std::move(reply->answer);
   co_return s3::Answer{.transport = s3::Transport::deadline};
 }
 

@@ -44,8 +44,9 @@ class HttpTransfers {
   HttpTransfers& operator=(const HttpTransfers&) = delete;
 
   // Takes pieces of the body of an answer with status 2xx, with what is known of the answer before them. On the core
-  // that asked, never after `send` has returned.
-  using OnBody = std::move_only_function<void(const s3::Answer& head, ObjectStore::Piece piece)>;
+  // that asked, never after `send` has returned. False: no more of it is wanted; `send` returns, and the connection
+  // ends.
+  using OnBody = std::move_only_function<bool(const s3::Answer& head, ObjectStore::Piece piece)>;
   // Without `on_body` the body stands in the answer, up to kBodyMax; more breaks the transfer. Always returns soon
   // after `deadline`, at the latest.
   static constexpr std::size_t kBodyMax = 8 << 20;

@@ -107,7 +107,7 @@ Task<s3::Answer> S3ObjectStore::send(const Ask& ask, HttpTransfers::OnBody on_bo
   if (on_body) {
     counted = [&received, take = std::move(on_body)](const s3::Answer& head, Piece piece) mutable {
       received += static_cast<Bytes>(piece.bytes.size());
-      take(head, std::move(piece));
+      return take(head, std::move(piece));
     };
   }
   auto answer = co_await transfers_.send(std::move(request), std::move(counted), deadline);
@@ -173,14 +173,18 @@ struct S3ObjectStore::Reading {
     }
     if (etag.empty()) etag = head.header("etag");
   }
-  void take(const s3::Answer& head, Piece piece, const std::string& key) {
+  // False when what follows is not what was asked for: a server, or what stands before it, that does not know ranges
+  // would send a whole object each time.
+  bool take(const s3::Answer& head, Piece piece, const std::string& key) {
     check(head, key);
-    if (wrong) return;
+    if (wrong) return false;
     auto left = static_cast<std::size_t>(end - next);
-    if (piece.bytes.size() > left) piece = Piece(piece.bytes.slice(0, left));  // more than was asked for
-    if (piece.bytes.empty()) return;
+    bool too_much = piece.bytes.size() > left;
+    if (too_much) piece = Piece(piece.bytes.slice(0, left));
+    if (piece.bytes.empty()) return !too_much;
     next += static_cast<Bytes>(piece.bytes.size());
     on_piece(std::move(piece));
+    return !too_much;
   }
 };
 
@@ -200,7 +204,9 @@ Task<Result<void>> S3ObjectStore::get_range(std::string key, Bytes from, Bytes s
     reading.wrong.reset();
     ask.headers["range"] = fmt::format("bytes={}-{}", reading.next, reading.end - 1);
     if (!reading.etag.empty()) ask.headers["if-match"] = reading.etag;
-    auto take = [&reading, &key](const s3::Answer& head, Piece piece) { reading.take(head, std::move(piece), key); };
+    auto take = [&reading, &key](const s3::Answer& head, Piece piece) {
+      return reading.take(head, std::move(piece), key);
+    };
     auto answer = co_await send(ask, std::move(take), deadline);
     if (reading.wrong) co_return fail(*std::move(reading.wrong));
     if (reading.next == reading.end) co_return Result<void>{};
