@@ -89,6 +89,16 @@ Task<Result<TopicId>> Restorer::choose_topic() {
                  "several topics had the name " + options_.topic + ": say which with --id: " + ids);
 }
 
+// Where the newest description cannot be read, an older one counts, of a time with fewer partitions.
+Result<std::int32_t> count_partitions(const archive::TopicDescription& topic, const archive::FoundTopic& found) {
+  if (found.partitions.empty()) return topic.partitions;
+  auto last = found.partitions.rbegin()->first.value();
+  if (last >= archive::kTopicPartitionsMax)
+    return fail(ErrorCode::kCorruptFile, "the archive has objects of a partition " + std::to_string(last) + " of " +
+                                             topic.name + ", which no topic has");
+  return std::max(topic.partitions, last + 1);
+}
+
 Task<Result<void>> Restorer::mark(TopicId topic) {
   auto path = kRestoring + "/" + topic.text();
   CO_TRY(co_await cluster::ensure_path(env_.metadata, kRestoring));
@@ -109,6 +119,7 @@ Task<Result<RestoreReport>> Restorer::run() {
   const auto& found = bucket_.topics[id];
   RestoreReport report;
   report.topic = CO_TRY(co_await archive::read_description(*env_.archive, id, found, soon()));
+  report.topic.partitions = CO_TRY(count_partitions(report.topic, found));
   if (!options_.as.empty()) report.topic.name = options_.as;
   auto exists = co_await env_.metadata.get(cluster::paths::topic(TopicName(report.topic.name)));
   if (exists) {

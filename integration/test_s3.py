@@ -343,6 +343,37 @@ def test_a_topic_is_rebuilt_from_nothing_but_the_bucket(server, new_broker):
             broker.stop()
 
 
+def test_no_partition_is_left_out_because_the_newest_description_is_damaged(server, new_broker):
+    broker = new_broker(keys(), **server.settings())
+    topic = topic_name("described")
+    content = settled(broker, topic, 3000)
+    descriptions = lambda: [path for path in server.files() if "/topic/" in path]
+    older = descriptions()[0]
+    with open(older, "rb") as f:
+        before = f.read()
+    client = admin(broker)
+    client.create_partitions([confluent_kafka.admin.NewPartitions(topic, 3)])[topic].result(20)
+    more = values(3000)
+    produce(broker, topic, more, partition=2, **{"linger.ms": 5})
+    wait_until(lambda: archived_and_dropped(broker, topic), 60, "the shards to be archived")
+    rows = [r for r in broker.json(f"/api/shards?topic={topic}")["shards"] if r["state"] == "archived"]
+    first_end, end = (max(r["end"] for r in rows if r["partition"] == number) for number in (0, 2))
+    newest = wait_until(lambda: [path for path in descriptions() if path != older], 20, "the new description")[-1]
+    broker.kill()
+    # As a crash between the two leaves it, and a damaged disk of the server's.
+    with open(older, "wb") as f:
+        f.write(before)
+    with open(newest, "r+b") as f:
+        f.seek(20)
+        f.write(b"?")
+    subprocess.run(["rm", "-rf", broker.settings["log.dirs"]], check=True)
+    said = broker.cli("archive", "restore", topic, "--config", os.path.join(broker.folder, "server.properties"))
+    assert "3 partitions" in said and f"2: offsets 0 to {end}" in said, said
+    broker.start()
+    got = [m.value() for m in consume(broker, topic, first_end + end, seconds=60)]
+    assert set(got) == {*content[:first_end], *more[:end]}
+
+
 def test_restore_names_what_is_missing_and_takes_the_rest_if_told(server, new_broker):
     broker = new_broker(keys(), **server.settings())
     topic = topic_name("gap")

@@ -12,7 +12,6 @@ namespace forelog::archive {
 namespace {
 
 constexpr Envelope kEnvelope{0x464c5444, 1, "description of a topic"};  // "FLTD"
-constexpr std::int32_t kPartitionsMax = 1'000'000;
 constexpr std::size_t kDigits = 20, kHexDigits = 8;
 
 struct Page {
@@ -75,7 +74,7 @@ Result<TopicDescription> decode_description(const TopicId& topic, ByteView bytes
   auto page = from_json<Page>(*text);
   if (!page) return bad(page.error().context);
   if (page->id != topic.text()) return bad("it is of " + page->id);
-  if (page->partitions <= 0 || page->partitions > kPartitionsMax || page->name.empty()) return bad("impossible");
+  if (page->partitions <= 0 || page->partitions > kTopicPartitionsMax || page->name.empty()) return bad("impossible");
   return TopicDescription{
       std::move(page->name), topic, page->partitions, {page->settings.begin(), page->settings.end()}};
 }

@@ -15,6 +15,8 @@
 
 namespace forelog::archive {
 
+inline constexpr std::int32_t kTopicPartitionsMax = 1'000'000;
+
 struct TopicDescription {
   std::string name;
   TopicId id;
