@@ -143,7 +143,8 @@ Task<Result<void>> Archiver::load_chain() {
     const auto* here = log_.chain().find(ShardId{partition_, shard.base, shard.generation});
     if (here != nullptr && !here->archived)
       CO_TRY(co_await log_.mark_archived({partition_, shard.base, shard.generation}));
-    if (here == nullptr && shard.base >= log_.chain().start()) CO_TRY(co_await adopt_rewritten(shard));
+    // It may begin before the catalog's chain, whose first shards have been deleted meanwhile.
+    if (here == nullptr && shard.end > log_.chain().start()) CO_TRY(co_await adopt_rewritten(shard));
   }
   CO_TRY(co_await log_.adopt_archived(shards));
   loaded_ = true;
