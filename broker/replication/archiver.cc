@@ -129,7 +129,12 @@ Task<Result<void>> Archiver::load_chain() {
     co_return fail(ErrorCode::kNotLeader, "a leader of epoch " + std::to_string(record_.leader_epoch.value()) +
                                               " writes the chain of " + partition_.text());
   }
-  CO_TRY(co_await load_manifests());
+  if (auto read = co_await load_manifests(); !read) {
+    // What is gone or damaged stays so, and the catalog knows the same shards.
+    auto code = read.error().code;
+    if (code != ErrorCode::kNotFound && code != ErrorCode::kCorruptFile) co_return read;
+    CO_TRY(co_await remake_manifests(std::move(read).error()));
+  }
   std::vector<log::ShardDescriptor> shards;
   auto add = [&](const log::ShardDescriptor& shard) {
     // What the catalog has removed stays removed; `trim_chain` will follow.
@@ -167,6 +172,30 @@ Task<Result<void>> Archiver::load_manifests() {
     pages_.insert(pages_.begin(), std::move(page));
     page_keys_.insert(page_keys_.begin(), std::exchange(key, std::move(older)));
   }
+  co_return Result<void>{};
+}
+
+// Fails with `why` unless the catalog has every shard up to those in the record. Where it lags behind a rewrite, its
+// shards have not been retired yet: their objects are there.
+Task<Result<void>> Archiver::remake_manifests(Error why) {
+  auto end = record_.shards.empty() ? kNoOffset : record_.shards.front().base;
+  std::vector<archive::Manifest> pages;
+  auto next_base = std::max(record_.log_start, log_.log_start());
+  for (const auto& shard : log_.chain().shards()) {
+    if (!shard.archived || shard.end > end || shard.base > next_base || shard.footer_size <= 0) break;
+    next_base = shard.end;
+    if (pages.empty() || pages.back().shards.size() == archive::kManifestShardsMax)
+      pages.push_back({partition_, {}, {}});
+    pages.back().shards.push_back(shard);
+  }
+  if (next_base != end) co_return fail(std::move(why));
+  std::vector<std::string> keys;
+  auto next = record_;
+  CO_TRY(co_await put_pages(0, next, pages, keys));
+  CO_TRY(co_await write_chain(std::move(next)));
+  pages_ = std::move(pages);
+  page_keys_ = std::move(keys);
+  log_line(warn, "manifest_remade", {{"partition", partition_}, {"error", why}});
   co_return Result<void>{};
 }
 

@@ -72,6 +72,7 @@ class Archiver final : public Compactor::Archive {
   Task<void> loop();
   Task<Result<void>> load_chain();
   Task<Result<void>> load_manifests();
+  Task<Result<void>> remake_manifests(Error why);
   Task<Result<void>> archive_sealed();
   Task<Result<void>> archive_one(log::ShardDescriptor shard);
   Task<Result<void>> apply_retention();

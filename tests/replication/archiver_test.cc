@@ -316,6 +316,31 @@ TEST_F(ArchiverTest, RetentionReachesIntoManifestsAndDeletesThemAtLast) {
   EXPECT_EQ(record().manifest, "");
 }
 
+TEST_F(ArchiverTest, AManifestThatIsGoneOrDamagedIsMadeAnewFromTheCatalog) {
+  begin();
+  produce(300);
+  settle();
+  for (bool damaged : {false, true}) {
+    end();
+    auto& manifest = world.objects()[keys("manifest").front()];
+    auto rotten = std::string(manifest.text());
+    rotten[rotten.size() / 2] ^= 1;
+    manifest = Buffer::take(std::move(rotten));
+    if (!damaged) world.objects().erase(keys("manifest").front());
+    begin();
+    produce(3);
+    settle();
+    EXPECT_EQ(keys("manifest"), (std::vector<std::string>{record().manifest}));
+    expect_all_readable(Offset(0));
+  }
+  // A broker that knows nothing finds all of it again.
+  end();
+  machine_ = &world.machine();
+  begin(archived_topic(), Epoch(2));
+  ASSERT_TRUE(world.run_until([&] { return life->archived.end() == Offset(612); }, 10s));
+  expect_all_readable(Offset(0));
+}
+
 TEST_F(ArchiverTest, AnOldLeaderWritesNothing) {
   begin(archived_topic(), Epoch(5));
   produce(1);
