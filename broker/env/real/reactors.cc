@@ -37,6 +37,7 @@ struct Reactors::Core {
   Io io;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work = boost::asio::make_work_guard(io);
   std::thread thread;
+  SendPace pace;
 };
 
 Reactors::Reactors(int count) {
@@ -84,6 +85,8 @@ CoreId Reactors::current() const {
 bool Reactors::on_a_core() const { return current_reactors == this; }
 
 boost::asio::io_context& Reactors::io(CoreId core) { return cores_.at(static_cast<std::size_t>(core.value()))->io; }
+
+SendPace& Reactors::pace(CoreId core) { return cores_.at(static_cast<std::size_t>(core.value()))->pace; }
 
 Clock& Reactors::clock() { return *clock_; }
 

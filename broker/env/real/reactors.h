@@ -2,6 +2,7 @@
 #pragma once
 
 #include "broker/env/cores.h"
+#include "broker/env/real/send_pace.h"
 
 #include <memory>
 #include <vector>
@@ -32,6 +33,7 @@ class Reactors final : public Cores {
   Clock& clock() override;
 
   boost::asio::io_context& io(CoreId core);
+  SendPace& pace(CoreId core);  // belongs to that core
   boost::asio::io_context& here() { return io(current()); }
 
  private:

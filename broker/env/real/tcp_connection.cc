@@ -1,5 +1,7 @@
 #include "broker/env/real/tcp_connection.h"
 
+#include "broker/env/event.h"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -18,10 +20,7 @@ namespace {
 
 using boost::system::error_code;
 
-// What one connection sends before others of its core have their turn, in one write or in several that never waited. A
-// client that takes as fast as it is given would otherwise keep the core for all of an answer, 50 MB and tens of
-// milliseconds. Bytes in a file are not copied and cost half: they count as many.
-constexpr std::size_t kTurnMax = 256 << 10;
+// Bytes in a file are not copied and cost half: of a step they take half.
 constexpr std::size_t kFileBytesPerByte = 2;
 
 const error_code kCutOff = boost::asio::error::eof;  // a file has less than what is to be sent of it
@@ -75,11 +74,11 @@ class DeadlineWatch final : public Waiter, public std::enable_shared_from_this<D
   bool expired_ = false;
 };
 
-// What is still to be written, as many slices at a time as one call takes, and no more bytes than a turn has. Slices in
-// memory are gathered; one that lies in a file is sent by itself.
+// What is still to be written. Slices in memory are gathered, as many as one call takes; one that lies in a file is
+// sent by itself.
 class GatherBuffers {
  public:
-  explicit GatherBuffers(Slices slices) : slices_(std::move(slices)) { fill(); }
+  explicit GatherBuffers(Slices slices) : slices_(std::move(slices)) { skip_sent(); }
 
   using value_type = boost::asio::const_buffer;
   using const_iterator = const value_type*;
@@ -99,25 +98,17 @@ class GatherBuffers {
   void replace(Buffer loaded) {
     slices_[index_] = std::move(loaded);
     within_ = 0;
-    fill();
   }
 
   void advance(std::size_t written) {
-    while (written > 0) {
-      auto size = std::min(written, slices_[index_].size() - within_);
-      within_ += size;
-      written -= size;
-      if (within_ == slices_[index_].size()) ++index_, within_ = 0;
-    }
-    fill();
+    within_ += written;
+    skip_sent();
   }
 
- private:
-  void fill() {
+  // Up to `room` bytes, of what lies in memory.
+  void gather(std::size_t room) {
     used_ = 0;
-    while (index_ < slices_.size() && slices_[index_].size() == within_) ++index_, within_ = 0;
     auto within = within_;
-    auto room = kTurnMax;
     auto i = index_;
     for (; i < slices_.size() && used_ < buffers_.size() && slices_[i].file() == nullptr; ++i) {
       auto size = std::min(slices_[i].size() - within, room);
@@ -127,6 +118,11 @@ class GatherBuffers {
       within = 0;
     }
     gathered_to_ = i;
+  }
+
+ private:
+  void skip_sent() {
+    for (; index_ < slices_.size() && within_ >= slices_[index_].size(); ++index_) within_ -= slices_[index_].size();
   }
 
   Slices slices_;
@@ -146,28 +142,30 @@ struct GatherView {
   const_iterator end() const { return of->end(); }
 };
 
-// What the kernel takes of a client that does not keep up, beyond what is on its way. Without a bound that is 4 MiB a
-// connection, of memory that nobody accounts for. Bytes in files take none: their pages are there anyway, and with more
-// of them on their way the sender is woken less often (consuming takes an eighth less CPU).
-constexpr int kUnsentMax = 256 << 10;
-constexpr int kUnsentFileBytesMax = 2 << 20;
+// How much of what has been written is not on its way yet when the socket takes more.
 using UnsentBytes = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
 
 }  // namespace
 
 struct TcpConnection::State {
-  State(TcpSocket connected, Clock& clock, BlockingPool& pool)
+  State(TcpSocket connected, Clock& its_clock, SendPace& pace, BlockingPool& pool)
       : socket(std::move(connected)),
+        clock(its_clock),
+        turn(pace),
         disk(pool),
-        reading(std::make_shared<DeadlineWatch>(clock)),
-        writing(std::make_shared<DeadlineWatch>(clock)) {
+        reading(std::make_shared<DeadlineWatch>(its_clock)),
+        writing(std::make_shared<DeadlineWatch>(its_clock)) {
     error_code ignored;
     peer = endpoint_of(socket.remote_endpoint(ignored));
     socket.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
     socket.non_blocking(true, ignored);
-    set_unsent_max(kUnsentMax);
+    set_unsent_max(turn.step().unsent_max);
   }
 
+  void begin(bool in_files) {
+    turn.begin(clock.now());
+    set_unsent_max(in_files ? turn.step().unsent_files_max : turn.step().unsent_max);
+  }
   void set_unsent_max(int bytes) {
     if (std::exchange(unsent_max, bytes) == bytes) return;
     error_code ignored;
@@ -182,12 +180,15 @@ struct TcpConnection::State {
   }
 
   // One call's worth, without waiting. Neither sent nor an error: it must be loaded from its file first.
-  std::size_t write_once(const GatherBuffers& left, error_code& error) {
+  std::size_t write_once(GatherBuffers& left, error_code& error) {
     auto bytes = left.in_file();
-    // More follows at once: the kernel need not send a packet of its own for a header.
-    if (!bytes) return socket.send(GatherView{&left}, left.is_last() ? 0 : MSG_MORE, error);
+    if (!bytes) {
+      left.gather(turn.left());
+      // More follows at once: the kernel need not send a packet of its own for a header.
+      return socket.send(GatherView{&left}, left.is_last() ? 0 : MSG_MORE, error);
+    }
     const auto& file = *bytes->file();
-    auto size = std::min(bytes->size(), turn_left * kFileBytesPerByte);
+    auto size = std::min(bytes->size(), turn.left() * kFileBytesPerByte);
     error = {};
     if (!file.is_resident(bytes->file_offset(), static_cast<Bytes>(size))) return 0;
     off_t offset = bytes->file_offset();
@@ -201,18 +202,19 @@ struct TcpConnection::State {
   // As much as goes without waiting, and as this turn has room for. Whether it is the turn that is over.
   bool write_some(GatherBuffers& left, error_code& error) {
     error = {};
-    while (turn_left > 0 && !left.done()) {
+    while (!turn.is_over() && !left.done()) {
       bool in_file = left.in_file().has_value();
       auto sent = write_once(left, error);
       if (sent == 0 || error) return false;
       left.advance(sent);
-      turn_left -= std::min(in_file ? sent / kFileBytesPerByte : sent, turn_left);
+      turn.note_sent(sent, in_file ? sent / kFileBytesPerByte : sent);
     }
     return !left.done();
   }
 
   TcpSocket socket;
-  std::size_t turn_left = kTurnMax;
+  Clock& clock;
+  SendTurn turn;
   int unsent_max = 0;
   BlockingPool& disk;
   std::shared_ptr<DeadlineWatch> reading, writing;
@@ -223,8 +225,8 @@ Endpoint endpoint_of(const boost::asio::ip::tcp::endpoint& endpoint) {
   return {endpoint.address().to_string(), endpoint.port()};
 }
 
-TcpConnection::TcpConnection(TcpSocket socket, Clock& clock, BlockingPool& disk)
-    : state_(std::make_shared<State>(std::move(socket), clock, disk)) {}
+TcpConnection::TcpConnection(TcpSocket socket, Clock& clock, SendPace& pace, BlockingPool& disk)
+    : state_(std::make_shared<State>(std::move(socket), clock, pace, disk)) {}
 
 TcpConnection::~TcpConnection() { close(); }
 
@@ -255,23 +257,34 @@ Task<Result<std::size_t>> TcpConnection::read_some(std::shared_ptr<State> state,
   auto token = boost::asio::bind_cancellation_slot(watch.slot(), boost::asio::as_tuple(boost::asio::use_awaitable));
   auto [error, size] = co_await state->socket.async_read_some(buffer, token);
   watch.end();
+  state->turn.note_read(state->clock.now());
   if (error == boost::asio::error::eof) co_return 0;
   if (error) co_return fail(state->error_of("reading from", error, watch));
   co_return size;
+}
+
+Task<void> TcpConnection::let_others(State& state) {
+  auto pause = state.turn.step().pause;
+  if (pause > Duration::zero()) co_return co_await sleep_until(state.clock, state.clock.now() + pause);
+  co_await boost::asio::post(state.socket.get_executor(), boost::asio::use_awaitable);
 }
 
 Task<Result<void>> TcpConnection::write_all(std::shared_ptr<State> state, Slices slices, Deadline deadline) {
   auto& watch = *state->writing;
   CHECK(!watch.active(), "one write at a time");
   GatherBuffers left(std::move(slices));
-  state->set_unsent_max(left.any_in_file() ? kUnsentFileBytesMax : kUnsentMax);
+  bool in_files = left.any_in_file();
+  state->begin(in_files);
   error_code error;
   bool more = state->write_some(left, error);
-  if (left.done()) co_return Result<void>{};
+  if (left.done()) {
+    state->turn.end(state->clock.now());
+    co_return Result<void>{};
+  }
   watch.begin(deadline);
   while (!left.done()) {
     if (more) {
-      co_await boost::asio::post(state->socket.get_executor(), boost::asio::use_awaitable);
+      co_await let_others(*state);
     } else if (!error) {
       auto bytes = left.in_file();
       CHECK(bytes, "what lies in memory is sent, or fails");
@@ -283,13 +296,15 @@ Task<Result<void>> TcpConnection::write_all(std::shared_ptr<State> state, Slices
       auto [failed] = co_await state->socket.async_wait(TcpSocket::wait_write, token);
       error = failed;
     }
-    state->turn_left = kTurnMax;  // others have had theirs
+    state->turn.next(state->clock.now());
+    state->set_unsent_max(in_files ? state->turn.step().unsent_files_max : state->turn.step().unsent_max);
     // The deadline may pass between two steps that both succeed.
     if (!error && watch.expired()) error = boost::asio::error::operation_aborted;
     if (error) break;
     more = state->write_some(left, error);
   }
   watch.end();
+  state->turn.end(state->clock.now());
   if (error) co_return fail(state->error_of("writing to", error, watch));
   co_return Result<void>{};
 }

@@ -9,6 +9,7 @@
 #include "broker/env/clock.h"
 #include "broker/env/network.h"
 #include "broker/env/real/blocking_pool.h"
+#include "broker/env/real/send_pace.h"
 
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -23,8 +24,8 @@ Endpoint endpoint_of(const boost::asio::ip::tcp::endpoint& endpoint);
 
 class TcpConnection final : public Connection {
  public:
-  // Takes a connected socket. May be made on another core than the one it will live on.
-  TcpConnection(TcpSocket socket, Clock& clock, BlockingPool& disk);
+  // Takes a connected socket. May be made on another core than the one it will live on, whose `pace` this is.
+  TcpConnection(TcpSocket socket, Clock& clock, SendPace& pace, BlockingPool& disk);
   ~TcpConnection() override;
 
   Task<Result<std::size_t>> read(MutableByteView into, Deadline deadline) override;
@@ -35,6 +36,7 @@ class TcpConnection final : public Connection {
  private:
   struct State;
   static Task<Result<std::size_t>> read_some(std::shared_ptr<State> state, MutableByteView into, Deadline deadline);
+  static Task<void> let_others(State& state);
   static Task<Result<void>> write_all(std::shared_ptr<State> state, Slices slices, Deadline deadline);
 
   std::shared_ptr<State> state_;  // shared with the operations under way

@@ -52,7 +52,9 @@ class TcpListener final : public Listener {
     while (state->acceptor.is_open()) {
       TcpSocket socket(state->reactors.io(owner).get_executor());
       auto [error] = co_await state->acceptor.async_accept(socket, kAwait);
-      if (!error) co_return std::make_shared<TcpConnection>(std::move(socket), state->reactors.clock(), state->disk);
+      if (!error)
+        co_return std::make_shared<TcpConnection>(std::move(socket), state->reactors.clock(),
+                                                  state->reactors.pace(owner), state->disk);
       if (error == boost::asio::error::operation_aborted) break;
       // Out of descriptors or memory, or a client that left: listening goes on, without spinning.
       log_line(warn, "accept_failed", {{"listener", state->local}, {"error", error.message()}});
@@ -147,7 +149,9 @@ Task<Result<ConnectionPtr>> TcpNetwork::connect(Endpoint to, Deadline deadline) 
   for (const auto& endpoint : endpoints) {
     TcpSocket socket(reactors_.here().get_executor());
     error = co_await connect_to(reactors_, socket, endpoint, deadline);
-    if (!error) co_return std::make_shared<TcpConnection>(std::move(socket), reactors_.clock(), disk_);
+    if (!error)
+      co_return std::make_shared<TcpConnection>(std::move(socket), reactors_.clock(),
+                                                reactors_.pace(reactors_.current()), disk_);
     if (error == boost::asio::error::timed_out && deadline <= reactors_.clock().now())
       co_return fail(ErrorCode::kTimeout, "connecting to " + to.text());
   }

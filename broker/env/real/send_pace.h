@@ -1,0 +1,73 @@
+// send_pace.h: how fast large answers go while others wait for small ones. Pure; all of it belongs to one core.
+//
+// A kernel that does not preempt itself, and most servers' do not, copies what lies ready for a socket in one go, up to
+// a millisecond; so does the client's, if it runs on the same machine. Whoever wants that CPU waits, at each step from
+// a producer to the reader of its records. So while a core serves connections that ask often and are answered with
+// little, large answers go in smaller pieces, less of them is under way, and between two of them the CPU is free.
+#pragma once
+
+#include "broker/base/time.h"
+
+#include <cstddef>
+
+namespace forelog::env {
+
+// Of a core: who is there.
+class SendPace {
+ public:
+  struct Step {
+    std::size_t size;      // sent before others have their turn
+    Duration pause;        // before the next one
+    int unsent_max;        // bytes that the kernel takes ahead of those on their way
+    int unsent_files_max;  // the same, of an answer that lies in files
+  };
+  // Without others a client gets all that it takes. Of a client that does not keep up the kernel would take 4 MiB a
+  // connection, of memory that nobody accounts for; bytes in files take none, as their pages are there anyway, and with
+  // more of them on their way the sender is woken less often (consuming takes an eighth less CPU).
+  static constexpr Step kAlone{256 << 10, Duration::zero(), 256 << 10, 2 << 20};
+  static constexpr Step kBesideQuick{128 << 10, 300us, 128 << 10, 256 << 10};
+  static constexpr Duration kRemembered = 20ms;
+
+  // Somebody asks who has been answered with little.
+  void note_quick(Instant now) { quick_until_ = now + kRemembered; }
+  const Step& step(Instant now) const { return now < quick_until_ ? kBesideQuick : kAlone; }
+
+ private:
+  Instant quick_until_{};
+};
+
+// Of a connection: what it may send now. A step may lie in one write or in several that never waited; a client that
+// takes as fast as it is given would otherwise keep the core for all of an answer, 50 MB and tens of milliseconds.
+class SendTurn {
+ public:
+  static constexpr std::size_t kLittle = 64 << 10;
+
+  explicit SendTurn(SendPace& pace) : pace_(pace) {}
+
+  // Something has come from the client.
+  void note_read(Instant now) {
+    if (sent_since_read_ <= kLittle) pace_.note_quick(now);
+    sent_since_read_ = 0;
+  }
+
+  // A write begins. Who has just sent goes on with what is left of the step; after a rest it is a new one.
+  void begin(Instant now);
+  void end(Instant now) { ended_at_ = now; }
+  // Others have had their turn.
+  void next(Instant now);
+
+  const SendPace::Step& step() const { return step_; }
+  std::size_t left() const { return left_; }
+  bool is_over() const { return left_ == 0; }
+  // `cost`: what this takes of the step.
+  void note_sent(std::size_t size, std::size_t cost);
+
+ private:
+  SendPace& pace_;
+  SendPace::Step step_ = SendPace::kAlone;
+  std::size_t left_ = step_.size;
+  std::size_t sent_since_read_ = 0;
+  Instant ended_at_{};
+};
+
+}  // namespace forelog::env
