@@ -152,11 +152,14 @@ Task<Result<void>> WalFiles::retire(std::int64_t number, Bytes size, std::size_t
   auto all = static_cast<Bytes>(in_use + spares_.size() + (ready_ ? 1 : 0)) * file_size_;
   bool is_usual = size >= file_size_ * 3 / 4 && size <= file_size_ * 5 / 4;
   bool is_kept = is_usual && (spares_.size() < kSparesMin || all <= size_max_);
-  if (!is_kept) co_return co_await env_.files.remove(name);
-  CO_TRY(co_await env_.files.rename(name, path(wal_spare_name(number))));
+  auto done =
+      is_kept ? co_await env_.files.rename(name, path(wal_spare_name(number))) : co_await env_.files.remove(name);
+  // Somebody has removed it by hand. Were that an error, later files would never be given back.
+  if (!done && done.error().code == ErrorCode::kNotFound) co_return Result<void>{};
+  if (!done || !is_kept) co_return done;
   spares_.push_back(number);
   begin_preparing(false);
-  co_return Result<void>{};
+  co_return done;
 }
 
 Task<void> WalFiles::stop() {

@@ -86,6 +86,15 @@ TEST_F(WalFilesTest, AFileThatIsShortOrLongIsNotUsedAgain) {
   EXPECT_EQ(std::ranges::count(left, wal(third.number)), 1);
 }
 
+TEST_F(WalFilesTest, AFileThatSomebodyHasRemovedKeepsNoneOfTheOthersInUse) {
+  auto first = next();
+  auto second = next();
+  for (auto gone : {first.number, second.number}) ASSERT_TRUE(machine.disk().remove("wal/" + wal(gone)));
+  EXPECT_TRUE(test::run(world, machine, files.retire(first.number, kSize, 2)));
+  EXPECT_TRUE(test::run(world, machine, files.retire(second.number, kSize / 4, 1)));
+  EXPECT_EQ(std::ranges::count(names(), wal_spare_name(first.number)), 0);
+}
+
 TEST_F(WalFilesTest, ADiskThatIsReadOnlyForAWhileCostsNoFiles) {
   after_the_first_came_back();
   auto third = next();

@@ -136,16 +136,18 @@ Result<Buffer> PosixFile::read_at(std::int64_t offset, Bytes size) const {
   return std::move(buffer).freeze(done);
 }
 
-// With errno set when a call fails.
+// With errno set when a call fails, and only then.
 std::size_t PosixFile::read(std::int64_t offset, MutableByteView into) const {
   std::size_t done = 0;
   while (done < into.size()) {
     auto wanted = std::min(into.size() - done, static_cast<std::size_t>(kCallSizeMax));
     auto count = retried(
         [&] { return ::pread(descriptor_, into.data() + done, wanted, offset + static_cast<std::int64_t>(done)); });
-    if (count <= 0) break;
+    if (count < 0) return done;
+    if (count == 0) break;
     done += static_cast<std::size_t>(count);
   }
+  errno = 0;  // a call that was interrupted has been repeated
   return done;
 }
 
