@@ -122,11 +122,13 @@ void draw_retention(env::SeededRandom& random, Shape shape, TopicPlan& topic, Pa
 
 // Of each key the newest record stays, and what was deleted goes.
 void draw_compaction(env::SeededRandom& random, TopicPlan& topic, PartitionPlan& plan) {
-  topic.settings["cleanup.policy"] = "compact";
+  plan.deletes = random.chance(0.2);
+  // Who may delete records of it: of a topic that is only compacted nobody may.
+  topic.settings["cleanup.policy"] = plan.deletes ? "compact,delete" : "compact";
+  if (plan.deletes) topic.settings["retention.ms"] = "-1";
   topic.settings["min.cleanable.dirty.ratio"] = random.chance(0.5) ? "0.01" : "0.5";
   plan.compacts = true;
   plan.tombstones_stay = random.chance(0.5);
-  plan.deletes = random.chance(0.2);
   if (!plan.tombstones_stay) topic.settings["delete.retention.ms"] = text(random.below(3000));
   if (random.chance(0.3)) topic.settings["min.compaction.lag.ms"] = text(random.below(5000));
   if (random.chance(0.3)) topic.settings["max.compaction.lag.ms"] = text(5000 + random.below(5000));
