@@ -175,22 +175,33 @@ Task<Result<void>> Archiver::load_manifests() {
   co_return Result<void>{};
 }
 
-// Fails with `why` unless the catalog has every shard up to those in the record. Where it lags behind a rewrite, its
-// shards have not been retired yet: their objects are there.
+// Fails with `why` unless the catalog has every shard up to those in the record, but for what was deleted, and the
+// archive has them: it may be another one than it was. Where the catalog lags behind a rewrite, its shards have not
+// been retired yet: their objects are there.
 Task<Result<void>> Archiver::remake_manifests(Error why) {
-  auto end = record_.shards.empty() ? kNoOffset : record_.shards.front().base;
+  if (record_.shards.empty()) co_return fail(std::move(why));
+  auto end = record_.shards.front().base;
   std::vector<archive::Manifest> pages;
   auto next_base = std::max(record_.log_start, log_.log_start());
   for (const auto& shard : log_.chain().shards()) {
-    if (!shard.archived || shard.end > end || shard.base > next_base || shard.footer_size <= 0) break;
+    if (next_base >= end || !shard.archived || shard.end > end || shard.base > next_base || shard.footer_size <= 0)
+      break;
     next_base = shard.end;
     if (pages.empty() || pages.back().shards.size() == archive::kManifestShardsMax)
       pages.push_back({partition_, {}, {}});
     pages.back().shards.push_back(shard);
   }
-  if (next_base != end) co_return fail(std::move(why));
+  if (next_base < end) co_return fail(std::move(why));
+  for (const auto& page : pages) {
+    for (const auto& shard : {page.shards.front(), page.shards.back()}) {
+      auto there = co_await context_.env.archive->head(key_of(shard), request_deadline());
+      if (!there && there.error().code == ErrorCode::kNotFound) co_return fail(std::move(why));
+      CO_TRY(std::move(there));
+    }
+  }
   std::vector<std::string> keys;
   auto next = record_;
+  next.manifest.clear();  // all that it had may be deleted by now
   CO_TRY(co_await put_pages(0, next, pages, keys));
   CO_TRY(co_await write_chain(std::move(next)));
   pages_ = std::move(pages);

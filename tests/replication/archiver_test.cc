@@ -341,6 +341,43 @@ TEST_F(ArchiverTest, AManifestThatIsGoneOrDamagedIsMadeAnewFromTheCatalog) {
   expect_all_readable(Offset(0));
 }
 
+TEST_F(ArchiverTest, AManifestOfWhatHasBeenDeletedIsNotMissed) {
+  begin();
+  produce(300);
+  settle();
+  ASSERT_FALSE(record().manifest.empty());
+  auto first = record().shards.front().base;
+  end();
+  world.objects().erase(keys("manifest").front());
+  for (auto start : {first, first + 2}) {
+    begin();
+    ASSERT_TRUE(run(world, machine(), life->log->set_log_start(start)));
+    produce(3);
+    settle();
+    EXPECT_EQ(record().manifest, "");
+    expect_all_readable(start);
+    end();
+  }
+  begin();
+}
+
+TEST_F(ArchiverTest, AnArchiveThatLacksTheShardsIsNotTheOneThatLostAManifest) {
+  begin();
+  produce(300);
+  settle();
+  end();
+  auto known = record().manifest;
+  auto all = std::exchange(world.objects(), {});
+  begin();
+  produce(3);
+  world.run_for(5s);
+  EXPECT_EQ(record().manifest, known);
+  EXPECT_EQ(keys("manifest"), std::vector<std::string>{});
+  world.objects() = std::move(all);
+  settle();
+  expect_all_readable(Offset(0));
+}
+
 TEST_F(ArchiverTest, AnOldLeaderWritesNothing) {
   begin(archived_topic(), Epoch(5));
   produce(1);
