@@ -103,7 +103,7 @@ Task<bool> LocalLog::Impl::still_has(ShardId shard, Error why) {
     const auto* known = chain.find(shard);
     if (known == nullptr || !known->local) co_return false;
     // The catalog has a change before the chain has it: who is told that something is not there waits for its end.
-    if (why.code != ErrorCode::kNotFound || !turn_taken) co_return true;
+    if (why.code != ErrorCode::kNotFound || !turn_taken || closing) co_return true;
     co_await wake.wait(context.env.clock.now() + 1s);
   }
 }

@@ -30,6 +30,7 @@ TEST_F(Pace, AloneOnesAreSentAllThatTheyTake) {
 
 TEST_F(Pace, WhoAsksOftenAndIsAnsweredWithLittleSlowsTheOthers) {
   SendTurn tail(pace);
+  tail.note_sent(1000, 1000);
   tail.note_read(now);
   EXPECT_EQ(sent_in_a_step(1 << 20), SendPace::kBesideQuick.size);
   EXPECT_EQ(turn.step().pause, SendPace::kBesideQuick.pause);
@@ -49,6 +50,12 @@ TEST_F(Pace, WhoIsSentMuchIsNotQuick) {
   replay.note_read(now);
   EXPECT_EQ(sent_in_a_step(1 << 20), 0U) << "the step above is not over before a rest";
   EXPECT_EQ(pace.step(now).size, SendPace::kBesideQuick.size) << "since it asked last it got little";
+}
+
+TEST_F(Pace, ALongQuestionIsOne) {
+  SendTurn replay(pace);
+  for (int piece = 0; piece < 3; ++piece) replay.note_read(now);
+  EXPECT_EQ(pace.step(now).size, SendPace::kAlone.size);
 }
 
 TEST_F(Pace, AStepMayLieInSeveralWrites) {

@@ -18,7 +18,7 @@ struct HttpTransfers::Reply {
   OnBody on_body;
   s3::Answer answer;
   bool done = false;
-  bool unwanted = false;  // what comes yet
+  bool unwanted = false;  // no more of the body is taken
 };
 
 struct CurlHandleDeleter {

@@ -28,7 +28,7 @@ class SendPace {
   static constexpr Step kBesideQuick{128 << 10, 300us, 128 << 10, 256 << 10};
   static constexpr Duration kRemembered = 20ms;
 
-  // Somebody asks who has been answered with little.
+  // Somebody asks again who has been answered with little.
   void note_quick(Instant now) { quick_until_ = now + kRemembered; }
   const Step& step(Instant now) const { return now < quick_until_ ? kBesideQuick : kAlone; }
 
@@ -44,9 +44,10 @@ class SendTurn {
 
   explicit SendTurn(SendPace& pace) : pace_(pace) {}
 
-  // Something has come from the client.
+  // Something has come from the client. The first piece of what it asks shows what it was answered before; others do
+  // not.
   void note_read(Instant now) {
-    if (sent_since_read_ <= kLittle) pace_.note_quick(now);
+    if (sent_since_read_ > 0 && sent_since_read_ <= kLittle) pace_.note_quick(now);
     sent_since_read_ = 0;
   }
 

@@ -257,9 +257,9 @@ Task<Result<std::size_t>> TcpConnection::read_some(std::shared_ptr<State> state,
   auto token = boost::asio::bind_cancellation_slot(watch.slot(), boost::asio::as_tuple(boost::asio::use_awaitable));
   auto [error, size] = co_await state->socket.async_read_some(buffer, token);
   watch.end();
-  state->turn.note_read(state->clock.now());
   if (error == boost::asio::error::eof) co_return 0;
   if (error) co_return fail(state->error_of("reading from", error, watch));
+  state->turn.note_read(state->clock.now());
   co_return size;
 }
 
