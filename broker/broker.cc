@@ -301,8 +301,8 @@ Task<Result<void>> Broker::start() {
   CO_TRY(co_await p.build_cores());
   CO_TRY(co_await p.listen());
   CO_TRY(co_await p.join_cluster());
+  p.controller_started = true;  // also when it fails, it has begun
   CO_TRY(co_await p.controller.start());
-  p.controller_started = true;
   p.cores_started = true;
   for (std::size_t i = 0; i < p.cores.size(); ++i) {
     CoreId core(static_cast<std::int32_t>(i));
