@@ -44,7 +44,8 @@ Task<void> append_on_core(Services& services, Batch batch, std::vector<Item>& it
   for (auto& item : items) {
     auto partition = table.find(item.key);
     if (!partition) {
-      // Rare: the partition is being opened. What comes behind on this connection waits with it.
+      // Rare: the partition is being opened, which takes no time with one broker. With several, what comes behind on
+      // this connection would overtake it: it must be put in line before leadership moves.
       auto opened = co_await table.get(item.key, batch.deadline);
       if (!opened) {
         refuse(*item.answer, opened.error());
