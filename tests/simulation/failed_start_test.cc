@@ -1,6 +1,6 @@
 // A broker whose start fails, at whatever step, stops as any other.
-#include "broker/all_settings.h"
 #include "broker/broker.h"
+#include "tests/simulation/lone_broker.h"
 #include "tests/support/run_task.h"
 
 #include <string>
@@ -10,18 +10,8 @@
 namespace forelog::simulation {
 namespace {
 
-AllSettings settings() {
-  auto read = read_all_settings({{"listeners", "PLAINTEXT://m0:9092"},
-                                 {"admin.listeners", ""},
-                                 {"hint.listeners", ""},
-                                 {"access.log.enable", "false"},
-                                 {"log.dirs", "/data"}});
-  CHECK(read.has_value());
-  return *std::move(read);
-}
-
 Task<std::string> start_and_stop(env::Env& env) {
-  Broker broker(env, settings());
+  Broker broker(env, lone_broker_settings());
   auto started = co_await broker.start();
   co_await broker.stop();
   co_return started ? "" : started.error().text();

@@ -1,8 +1,8 @@
-#include "broker/all_settings.h"
 #include "broker/broker.h"
 #include "broker/cluster/records.h"
 #include "broker/log/batch_builder.h"
 #include "broker/wire/messages.h"
+#include "tests/simulation/lone_broker.h"
 #include "tests/simulation/wire_client.h"
 #include "tests/support/run_task.h"
 
@@ -11,18 +11,8 @@
 namespace forelog::simulation {
 namespace {
 
-AllSettings settings() {
-  auto read = read_all_settings({{"listeners", "PLAINTEXT://m0:9092"},
-                                 {"admin.listeners", ""},
-                                 {"hint.listeners", ""},
-                                 {"access.log.enable", "false"},
-                                 {"log.dirs", "/data"}});
-  CHECK(read.has_value());
-  return *std::move(read);
-}
-
 Task<void> start(std::unique_ptr<Broker>& broker, env::Env& env) {
-  broker = std::make_unique<Broker>(env, settings());
+  broker = std::make_unique<Broker>(env, lone_broker_settings());
   auto started = co_await broker->start();
   EXPECT_TRUE(started.has_value()) << (started ? "" : started.error().text());
 }
