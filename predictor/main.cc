@@ -120,7 +120,8 @@ class State {
   }
 
  private:
-  State() : reactors_(1), pool_(1) {}
+  State() : reactors_(1, quick_), pool_(1) {}
+  env::QuickClients quick_;  // none: nobody connects here
   env::Reactors reactors_;
   env::BlockingPool pool_;
   std::unique_ptr<env::LevelDbStore> store_;

@@ -6,7 +6,8 @@ namespace forelog::env {
 namespace {
 
 struct Pace : testing::Test {
-  SendPace pace;
+  QuickClients everywhere;
+  SendPace pace{everywhere};
   SendTurn turn{pace};
   Instant now{1h};
 
@@ -34,7 +35,7 @@ TEST_F(Pace, WhoAsksOftenAndIsAnsweredWithLittleSlowsTheOthers) {
   tail.note_read(now);
   EXPECT_EQ(sent_in_a_step(1 << 20), SendPace::kBesideQuick.size);
   EXPECT_EQ(turn.step().pause, SendPace::kBesideQuick.pause);
-  turn.next(now += SendPace::kRemembered - 1ns);
+  turn.next(now += QuickClients::kRemembered - 1ns);
   EXPECT_EQ(turn.left(), SendPace::kBesideQuick.size);
   turn.next(now += 1ns);
   EXPECT_EQ(turn.left(), SendPace::kAlone.size) << "nobody has asked for a while";

@@ -5,13 +5,19 @@
 
 namespace forelog::env {
 
-BlockingPool::BlockingPool(int threads, Urgency urgency) {
+BlockingPool::BlockingPool(int threads) { start(threads, nullptr); }
+
+BlockingPool::BlockingPool(int threads, const QuickClients& quick) { start(threads, &quick); }
+
+void BlockingPool::start(int threads, const QuickClients* quick) {
   CHECK(threads > 0);
   working_ = static_cast<std::size_t>(threads);
   for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back([this, urgency] {
-      if (urgency == Urgency::makes_way) make_way();
-      work();
+    threads_.emplace_back([this, quick] {
+      if (quick == nullptr) return work(nullptr);
+      make_way();
+      Rests rests(*quick);
+      work(&rests);
     });
   }
 }
@@ -55,7 +61,7 @@ void BlockingPool::post(std::move_only_function<void()> call) {
   }
 }
 
-void BlockingPool::work() {
+void BlockingPool::work(Rests* rests) {
   std::unique_lock lock(mutex_);
   while (true) {
     more_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
@@ -65,6 +71,7 @@ void BlockingPool::work() {
     lock.unlock();
     call();
     call = nullptr;
+    if (rests != nullptr) rests->after(RestRule::kStride);
     lock.lock();
   }
   if (--working_ == 0) ended_.notify_all();

@@ -1,6 +1,7 @@
 // blocking_pool.h: threads for calls that block, so that no core does.
 #pragma once
 
+#include "broker/env/real/rests.h"
 #include "broker/env/task.h"
 
 #include <chrono>
@@ -21,8 +22,10 @@ namespace forelog::env {
 
 class BlockingPool {
  public:
-  enum class Urgency { normal, makes_way };  // see scheduling.h
-  explicit BlockingPool(int threads, Urgency urgency = Urgency::normal);
+  explicit BlockingPool(int threads);
+  // Its threads work for history: they make way (scheduling.h), and rest after each call while clients are `quick`. A
+  // call should handle no more than some 256 KiB at such times.
+  BlockingPool(int threads, const QuickClients& quick);
   ~BlockingPool();  // as `stop`
   BlockingPool(const BlockingPool&) = delete;
   BlockingPool& operator=(const BlockingPool&) = delete;
@@ -56,7 +59,8 @@ class BlockingPool {
   void post(std::move_only_function<void()> call);
 
  private:
-  void work();
+  void start(int threads, const QuickClients* quick);
+  void work(Rests* rests);
 
   std::mutex mutex_;
   std::condition_variable more_;

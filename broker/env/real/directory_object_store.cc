@@ -15,7 +15,7 @@
 namespace forelog::env {
 namespace {
 
-constexpr std::size_t kPiecesAtOnce = 4;  // read in one go, after the first, for which somebody may wait
+constexpr std::size_t kPiecesAtOnce = 4;  // read in one go; not the first, for which somebody may wait
 constexpr Bytes kWriteChunk = 1_MiB;
 
 // A wait must not outlast `deadline`; what passes it was not worth beginning.
@@ -39,23 +39,25 @@ Result<std::shared_ptr<PosixFile>> open_shared(const std::string& path, int flag
 }  // namespace
 
 DirectoryObjectStore::DirectoryObjectStore(std::string directory, Clock& clock, Random& random,
-                                           Duration first_byte_delay, int threads)
+                                           const QuickClients& quick, Duration first_byte_delay, int threads)
     : directory_(std::move(directory)),
       clock_(clock),
       random_(random),
+      quick_(quick),
       first_byte_delay_(first_byte_delay),
-      pool_(threads, BlockingPool::Urgency::makes_way) {}
+      pool_(threads, quick) {}
 
 Result<std::unique_ptr<DirectoryObjectStore>> DirectoryObjectStore::open(std::string directory, Clock& clock,
-                                                                         Random& random, Duration first_byte_delay,
-                                                                         int threads, bool clears_uploads) {
+                                                                         Random& random, const QuickClients& quick,
+                                                                         Duration first_byte_delay, int threads,
+                                                                         bool clears_uploads) {
   auto uploading = std::filesystem::path(directory) / kUploading;
   std::error_code error;
   if (clears_uploads) std::filesystem::remove_all(uploading, error);  // of a life before
   if (!error) std::filesystem::create_directories(uploading, error);
   if (error) return fail(posix_error("preparing the archive", directory, error.value()));
   return std::unique_ptr<DirectoryObjectStore>(
-      new DirectoryObjectStore(std::move(directory), clock, random, first_byte_delay, threads));
+      new DirectoryObjectStore(std::move(directory), clock, random, quick, first_byte_delay, threads));
 }
 
 Task<Result<void>> DirectoryObjectStore::begin(std::string key, Deadline deadline) {
@@ -113,7 +115,7 @@ Task<Result<void>> DirectoryObjectStore::get_range(std::string key, Bytes from, 
   };
   auto file = CO_TRY(co_await pool_.run(std::move(open)));
   std::size_t count = 1;
-  for (auto end = from + size; from < end; count = kPiecesAtOnce) {
+  for (auto end = from + size; from < end; count = quick_.any(clock_.now()) ? 1 : kPiecesAtOnce) {
     CO_TRY(check_deadline(clock_, key, deadline));
     auto read = [file, from, end, count] { return read_pieces(*file, from, end, count); };
     auto pieces = CO_TRY(co_await pool_.run(std::move(read)));

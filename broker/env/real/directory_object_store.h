@@ -21,8 +21,8 @@ class DirectoryObjectStore final : public ObjectStore {
   // Creates `directory` when missing. With `clears_uploads`, removes what a crash left. Every answer comes
   // `first_byte_delay` late, as from a distant store; requests wait beside each other. Blocks.
   static Result<std::unique_ptr<DirectoryObjectStore>> open(std::string directory, Clock& clock, Random& random,
-                                                            Duration first_byte_delay, int threads,
-                                                            bool clears_uploads);
+                                                            const QuickClients& quick, Duration first_byte_delay,
+                                                            int threads, bool clears_uploads);
 
   Task<Result<void>> put(std::string key, ObjectContent& content, Deadline deadline) override;
   Task<Result<void>> get_range(std::string key, Bytes from, Bytes size, OnPiece on_piece, TrafficClass traffic,
@@ -36,7 +36,8 @@ class DirectoryObjectStore final : public ObjectStore {
   [[nodiscard]] bool stop_within(Duration max) { return pool_.stop_within(max); }
 
  private:
-  DirectoryObjectStore(std::string directory, Clock& clock, Random& random, Duration first_byte_delay, int threads);
+  DirectoryObjectStore(std::string directory, Clock& clock, Random& random, const QuickClients& quick,
+                       Duration first_byte_delay, int threads);
   // Checks the key, and waits as long as a distant store would.
   Task<Result<void>> begin(std::string key, Deadline deadline);
   Task<Result<void>> upload(std::string temporary, ObjectContent& content, Deadline deadline);
@@ -44,6 +45,7 @@ class DirectoryObjectStore final : public ObjectStore {
   std::string directory_;
   Clock& clock_;
   Random& random_;
+  const QuickClients& quick_;
   Duration first_byte_delay_;
   BlockingPool pool_;
 };

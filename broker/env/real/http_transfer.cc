@@ -137,6 +137,7 @@ std::size_t HttpTransfers::Transfer::on_data(char* data, std::size_t size, std::
 
 bool HttpTransfers::Transfer::take_data(ByteView bytes) {
   if (abandoned.load(std::memory_order_relaxed)) return false;
+  *moved_ += bytes.size();
   if (!streams || !is_good()) {
     too_long = answer.body.size() + bytes.size() > kBodyMax;
     if (!too_long) answer.body += as_text(bytes);
@@ -190,6 +191,7 @@ std::size_t HttpTransfers::Transfer::on_send(char* into, std::size_t size, std::
       t.sent_bytes = 0;
     }
   }
+  *t.moved_ += done;
   return done;
 }
 

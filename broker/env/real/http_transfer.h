@@ -68,7 +68,8 @@ struct HttpTransfers::Transfer {
   void take_header(std::string_view line);
   bool take_data(ByteView bytes);
 
-  Cores* cores_ = nullptr;  // set while a flush may be needed inside a callback
+  Cores* cores_ = nullptr;        // set while a flush may be needed inside a callback
+  std::size_t* moved_ = nullptr;  // where the thread counts what it receives and sends
   friend class Loop;
 };
 

@@ -36,8 +36,9 @@ void init_curl_once() {
 // The thread: libcurl says which sockets it waits for and until when; epoll waits.
 class HttpTransfers::Loop {
  public:
-  Loop(HttpTransfers& owner, Options options)
+  Loop(HttpTransfers& owner, const QuickClients& quick, Options options)
       : owner_(owner),
+        rests_(quick),
         options_(std::move(options)),
         slots_(options_.requests_max),
         epoll_(epoll_create1(EPOLL_CLOEXEC)),
@@ -150,6 +151,7 @@ class HttpTransfers::Loop {
       if ((event.events & EPOLLOUT) != 0) mask |= CURL_CSELECT_OUT;
       if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) mask |= CURL_CSELECT_ERR;
       curl_multi_socket_action(multi_, event.data.fd, mask, &running);
+      rests_.after(std::exchange(moved_, 0));
     }
     if (timer_at_ >= 0 && steady_ms() >= timer_at_) {
       timer_at_ = -1;  // libcurl sets the next one inside
@@ -192,6 +194,7 @@ class HttpTransfers::Loop {
         idle_.pop_back();
       }
       transfer->cores_ = &owner_.cores_;
+      transfer->moved_ = &moved_;
       transfer->prepare(options_, transfer->deadline - owner_.clock_.now());
       auto* handle = transfer->handle.get();
       active_.emplace(handle, std::move(transfer));
@@ -250,6 +253,8 @@ class HttpTransfers::Loop {
   }
 
   HttpTransfers& owner_;
+  Rests rests_;
+  std::size_t moved_ = 0;  // bytes of bodies, since the last look
   const Options options_;
   s3::RequestSlots<std::shared_ptr<Transfer>> slots_;
   int epoll_;
@@ -264,9 +269,10 @@ class HttpTransfers::Loop {
   bool stopping_ = false;
 };
 
-HttpTransfers::HttpTransfers(Cores& cores, Clock& clock, Options options) : cores_(cores), clock_(clock) {
+HttpTransfers::HttpTransfers(Cores& cores, Clock& clock, const QuickClients& quick, Options options)
+    : cores_(cores), clock_(clock) {
   init_curl_once();
-  loop_ = std::make_unique<Loop>(*this, std::move(options));
+  loop_ = std::make_unique<Loop>(*this, quick, std::move(options));
   thread_ = std::thread([this] {
     make_way();
     loop_->run();

@@ -8,6 +8,7 @@
 
 #include "broker/env/cores.h"
 #include "broker/env/object_store.h"
+#include "broker/env/real/rests.h"
 #include "broker/env/s3/failures.h"
 #include "broker/env/s3/request_slots.h"
 #include "broker/env/s3/signature.h"
@@ -38,7 +39,8 @@ class HttpTransfers {
     Duration connect_timeout = 3s;
     std::string ca_file;  // empty: the system's
   };
-  HttpTransfers(Cores& cores, Clock& clock, Options options);
+  // While clients are `quick`, the thread rests between the pieces that it receives.
+  HttpTransfers(Cores& cores, Clock& clock, const QuickClients& quick, Options options);
   ~HttpTransfers();  // as `stop`
   HttpTransfers(const HttpTransfers&) = delete;
   HttpTransfers& operator=(const HttpTransfers&) = delete;

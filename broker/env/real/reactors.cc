@@ -34,17 +34,18 @@ struct Reactors::Core {
     Io() : io_context(1) {}
     void drop_handlers() { shutdown(); }
   };
+  explicit Core(QuickClients& quick) : pace(quick) {}
   Io io;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work = boost::asio::make_work_guard(io);
   std::thread thread;
   SendPace pace;
 };
 
-Reactors::Reactors(int count) {
+Reactors::Reactors(int count, QuickClients& quick) {
   CHECK(count > 0);
   std::vector<boost::asio::io_context*> ios;
   for (int i = 0; i < count; ++i) {
-    cores_.push_back(std::make_unique<Core>());
+    cores_.push_back(std::make_unique<Core>(quick));
     ios.push_back(&cores_.back()->io);
   }
   clock_ = std::make_unique<SystemClock>(*this, ios);

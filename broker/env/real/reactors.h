@@ -15,7 +15,8 @@ class SystemClock;
 
 class Reactors final : public Cores {
  public:
-  explicit Reactors(int count);
+  // `quick` hears of clients that ask often for little, of every core.
+  Reactors(int count, QuickClients& quick);
   ~Reactors() override;  // stops
 
   // Starts the threads. What was posted or spawned before runs now.

@@ -40,12 +40,13 @@ Result<std::string> archive_directory(const std::string& url) {
 // In the order in which they are needed; they go in the opposite one. With the reactors go tasks that nobody joined,
 // and files that these hold are closed by way of the pool.
 struct RealEnv::Parts {
-  explicit Parts(const RealEnvOptions& options) : disk(options.disk_threads), reactors(options.cores) {
+  explicit Parts(const RealEnvOptions& options) : disk(options.disk_threads), reactors(options.cores, quick) {
     if (options.cache_disk_threads == 0) return;
-    cache_disk.emplace(options.cache_disk_threads, BlockingPool::Urgency::makes_way);
+    cache_disk.emplace(options.cache_disk_threads, quick);
     cache_files.emplace(*cache_disk);
   }
 
+  QuickClients quick;
   BlockingPool disk;
   BlockingPool wal_disk{2};  // rounds come one after the other; the next file is made ready beside them
   std::optional<BlockingPool> cache_disk;
@@ -95,16 +96,16 @@ Result<std::unique_ptr<RealEnv>> RealEnv::open(RealEnvOptions options) {
   auto& clock = parts->reactors.clock();
   ObjectStore* archive = nullptr;
   if (options.archive_url.starts_with("s3:")) {
-    parts->s3 = TRY(S3ObjectStore::open({parts->reactors, clock, parts->random}, options.archive_url, options.s3,
-                                        options.archive_first_byte_delay));
+    parts->s3 = TRY(S3ObjectStore::open({parts->reactors, clock, parts->random, parts->quick}, options.archive_url,
+                                        options.s3, options.archive_first_byte_delay));
     parts->s3_watch = std::make_unique<S3Watch>(parts->reactors, *parts->s3, options.s3_uploads_prefix,
                                                 options.s3_uploads_stale_after);
     archive = parts->s3.get();
   } else if (!options.archive_url.empty()) {
     auto directory = TRY(archive_directory(options.archive_url));
-    parts->directory =
-        TRY(DirectoryObjectStore::open(std::move(directory), clock, parts->random, options.archive_first_byte_delay,
-                                       options.archive_threads, options.clears_uploads));
+    parts->directory = TRY(DirectoryObjectStore::open(std::move(directory), clock, parts->random, parts->quick,
+                                                      options.archive_first_byte_delay, options.archive_threads,
+                                                      options.clears_uploads));
     archive = parts->directory.get();
   }
   parts->env.emplace(Env{parts->reactors, clock, parts->random, parts->files, parts->network, *parts->local,

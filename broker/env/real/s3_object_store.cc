@@ -40,7 +40,7 @@ S3ObjectStore::S3ObjectStore(Parts parts, s3::Location location, const s3::S3Set
       settings_(settings),
       first_byte_delay_(first_byte_delay),
       metrics_(std::make_unique<S3Metrics>()),
-      transfers_(parts.cores, parts.clock,
+      transfers_(parts.cores, parts.clock, parts.quick,
                  {.requests_max = static_cast<std::size_t>(settings.requests_max),
                   .connect_timeout = settings.connect_timeout,
                   .ca_file = settings.ca_file.empty() ? environment_variable("AWS_CA_BUNDLE").value_or("")

@@ -38,6 +38,7 @@ class S3ObjectStore final : public ObjectStore {
     Cores& cores;
     Clock& clock;
     Random& random;
+    const QuickClients& quick;
   };
   // InvalidSetting for what cannot be right: url, endpoint, no keys. Does not ask the server: whether it answers is
   // seen, and logged, once it runs. Every request begins `first_byte_delay` late, as to a distant server; for trials.
@@ -108,7 +109,7 @@ class S3ObjectStore final : public ObjectStore {
   std::atomic<bool> stopping_{false};
   std::atomic<Instant::rep> next_line_{std::numeric_limits<Instant::rep>::min()};  // about failures, in the log
   std::vector<std::unique_ptr<ByteBudget>> upload_budgets_;                        // by core
-  BlockingPool hashing_{1, BlockingPool::Urgency::makes_way};
+  BlockingPool hashing_{1, parts_.quick};
   HttpTransfers transfers_;
 };
 

@@ -6,7 +6,7 @@
 // little, large answers go in smaller pieces, less of them is under way, and between two of them the CPU is free.
 #pragma once
 
-#include "broker/base/time.h"
+#include "broker/env/real/rests.h"
 
 #include <cstddef>
 
@@ -25,15 +25,20 @@ class SendPace {
   // connection, of memory that nobody accounts for; bytes in files take none, as their pages are there anyway, and with
   // more of them on their way the sender is woken less often (consuming takes an eighth less CPU).
   static constexpr Step kAlone{256 << 10, Duration::zero(), 256 << 10, 2 << 20};
-  static constexpr Step kBesideQuick{128 << 10, 300us, 128 << 10, 256 << 10};
-  static constexpr Duration kRemembered = 20ms;
+  static constexpr Step kBesideQuick{64 << 10, 150us, 64 << 10, 128 << 10};
+
+  explicit SendPace(QuickClients& everywhere) : everywhere_(everywhere) {}
 
   // Somebody asks again who has been answered with little.
-  void note_quick(Instant now) { quick_until_ = now + kRemembered; }
-  const Step& step(Instant now) const { return now < quick_until_ ? kBesideQuick : kAlone; }
+  void note_quick(Instant now) {
+    quick_.note(now);
+    everywhere_.note(now);
+  }
+  const Step& step(Instant now) const { return quick_.any(now) ? kBesideQuick : kAlone; }
 
  private:
-  Instant quick_until_{};
+  QuickClients quick_;  // of this core
+  QuickClients& everywhere_;
 };
 
 // Of a connection: what it may send now. A step may lie in one write or in several that never waited; a client that
