@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace forelog::api {
 namespace {
+
+using replication::PartitionTable;
+using PartitionPtr = PartitionTable::PartitionPtr;
 
 // What Kafka lets write to its internal topics: tools that know what they do.
 constexpr std::string_view kAdminClient = "__admin_client";
@@ -33,35 +37,44 @@ void refuse(wire::ProduceResponse::Partition& answer, const Error& error) {
   }
 }
 
+// What was appended, and is not acknowledged yet.
+struct Waiting {
+  PartitionPtr partition;
+  Item* item;
+  Offset end;
+};
+
+void append(const PartitionPtr& partition, const Batch& batch, Item& item, std::vector<Waiting>& waiting) {
+  item.answer->log_start_offset = partition->log_start();
+  auto appended = partition->append(std::move(item.batch), {batch.acks, batch.zstd_allowed, false});
+  if (!appended) return refuse(*item.answer, appended.error());
+  item.answer->base_offset = appended->base;
+  item.answer->log_append_time_ms = appended->append_time_ms;
+  waiting.push_back({partition, &item, appended->end});
+}
+
 Task<void> append_on_core(Services& services, Batch batch, std::vector<Item>& items) {
   auto& table = services.here().partitions;
-  struct Waiting {
-    replication::PartitionTable::PartitionPtr partition;
-    Item* item;
-    Offset end;
-  };
   std::vector<Waiting> waiting;
+  std::vector<std::pair<Item*, PartitionTable::PlacePtr>> in_line;
   for (auto& item : items) {
-    auto partition = table.find(item.key);
-    if (!partition) {
-      // Rare: the partition is being opened, which takes no time with one broker. With several, what comes behind on
-      // this connection would overtake it: it must be put in line before leadership moves.
-      auto opened = co_await table.get(item.key, batch.deadline);
-      if (!opened) {
-        refuse(*item.answer, opened.error());
-        continue;
-      }
-      partition = *std::move(opened);
-    }
-    item.answer->log_start_offset = partition->log_start();
-    auto appended = partition->append(std::move(item.batch), {batch.acks, batch.zstd_allowed, false});
-    if (!appended) {
-      refuse(*item.answer, appended.error());
+    if (auto partition = table.find(item.key)) {
+      append(partition, batch, item, waiting);
       continue;
     }
-    item.answer->base_offset = appended->base;
-    item.answer->log_append_time_ms = appended->append_time_ms;
-    waiting.push_back({std::move(partition), &item, appended->end});
+    // Rare: it is being opened. In line before anything is waited for: what comes behind on this connection would
+    // overtake it otherwise, there and in the partitions that are open.
+    auto use = [&](const PartitionPtr& opened) { append(opened, batch, item, waiting); };
+    auto place = table.line_up(item.key, std::move(use));
+    if (place) {
+      in_line.emplace_back(&item, *std::move(place));
+    } else {
+      refuse(*item.answer, place.error());
+    }
+  }
+  for (auto& [item, place] : in_line) {
+    auto served = co_await table.wait_in_line(std::move(place), batch.deadline);
+    if (!served) refuse(*item->answer, served.error());
   }
   // All are queued for the same write; waiting for one after another costs nothing.
   for (auto& wait : waiting) {

@@ -34,6 +34,11 @@ PartitionTableMetrics::PartitionTableMetrics(MetricsRegistry& registry)
       bytes_archived(registry, "forelog_log_bytes", "Bytes of the log, by where they lie", "place=\"archive\""),
       open_failures(registry, "forelog_partition_open_failures_total", "Attempts to open a partition that failed") {}
 
+struct PartitionTable::Place {
+  PartitionKey key;
+  std::function<void(const PartitionPtr&)> use;  // null once it was called, or never will be
+};
+
 PartitionTable::PartitionTable(Parts parts)
     : parts_(std::move(parts)),
       metrics_(parts_.metrics),
@@ -90,6 +95,7 @@ void PartitionTable::reconcile(const cluster::ClusterView& view, const cluster::
       if (slot.partition) {
         slot.partition->update(topic, partition.leader_epoch);
         if (!std::exchange(slot.led, true) && listener_) listener_(slot.partition, true);
+        serve(slot);
       } else if (!slot.opening) {
         slot.opening = true;
         ++opening_;
@@ -151,8 +157,13 @@ Task<void> PartitionTable::open(PartitionTable& self, cluster::TopicViewPtr topi
     }
     slot.led = self.leads(*self.view_, key);
     if (slot.led && self.listener_) self.listener_(slot.partition, true);
+    if (slot.led) serve(slot);
   }
   self.changed_.notify();
+}
+
+void PartitionTable::serve(Slot& slot) {
+  for (const auto& place : std::exchange(slot.line, {})) std::exchange(place->use, nullptr)(slot.partition);
 }
 
 // Whether a topic that the view does not have is gone for certain: every topic that the metadata store has is in the
@@ -291,21 +302,42 @@ Task<void> PartitionTable::stop() {
 
 Task<Result<PartitionTable::PartitionPtr>> PartitionTable::get(PartitionKey key, Deadline deadline) {
   while (!stopping_) {
+    if (auto partition = find(key)) co_return partition;
     auto it = slots_.find(key);
-    if (it == slots_.end()) {
-      auto code =
-          view_ && view_->partition(key) != nullptr ? ErrorCode::kNotLeader : ErrorCode::kUnknownTopicOrPartition;
-      co_return fail(code, key.text());
-    }
-    if (it->second.partition && it->second.led) co_return it->second.partition;
-    if (it->second.partition) co_return fail(ErrorCode::kNotLeader, key.text());
-    if (!it->second.opening) {
-      auto error = it->second.error.value_or(Error{ErrorCode::kStorageError, key.text()});
-      co_return fail(std::move(error));
-    }
+    if (it == slots_.end() || !it->second.opening) co_return fail(why_not_open(key));
     if (!co_await changed_.wait(deadline)) co_return fail(ErrorCode::kTimeout, key.text() + " is being opened");
   }
-  co_return fail(ErrorCode::kNotLeader, "the broker is stopping");
+  co_return fail(why_not_open(key));
+}
+
+Error PartitionTable::why_not_open(const PartitionKey& key) const {
+  if (stopping_) return {ErrorCode::kNotLeader, "the broker is stopping"};
+  auto it = slots_.find(key);
+  if (it == slots_.end()) {
+    bool exists = view_ && view_->partition(key) != nullptr;
+    return {exists ? ErrorCode::kNotLeader : ErrorCode::kUnknownTopicOrPartition, key.text()};
+  }
+  if (it->second.partition) return {ErrorCode::kNotLeader, key.text()};
+  return it->second.error.value_or(Error{ErrorCode::kStorageError, key.text()});
+}
+
+Result<PartitionTable::PlacePtr> PartitionTable::line_up(const PartitionKey& key,
+                                                         std::function<void(const PartitionPtr&)> use) {
+  auto it = slots_.find(key);
+  if (stopping_ || it == slots_.end() || !it->second.opening) return fail(why_not_open(key));
+  auto place = std::make_shared<Place>(key, std::move(use));
+  it->second.line.push_back(place);
+  return place;
+}
+
+Task<Result<void>> PartitionTable::wait_in_line(PlacePtr place, Deadline deadline) {
+  if (!place->use) co_return Result<void>{};
+  auto opened = co_await get(place->key, deadline);
+  if (!place->use) co_return Result<void>{};
+  place->use = nullptr;
+  auto it = slots_.find(place->key);
+  if (it != slots_.end()) std::erase(it->second.line, place);
+  co_return fail(opened ? Error{ErrorCode::kNotLeader, place->key.text()} : opened.error());
 }
 
 PartitionTable::PartitionPtr PartitionTable::find(const PartitionKey& key) const {

@@ -50,6 +50,16 @@ class PartitionTable final : public prefetch::ShardMap {
   // not be opened.
   Task<Result<PartitionPtr>> get(PartitionKey key, Deadline deadline);
   PartitionPtr find(const PartitionKey& key) const;  // null unless open
+
+  // For who found none and must not be overtaken by who asks later. `use` is called with the partition in the moment in
+  // which it opens, before anybody finds it, and in the order of these calls. Fails as `get` when it is not being
+  // opened.
+  struct Place;
+  using PlacePtr = std::shared_ptr<Place>;
+  Result<PlacePtr> line_up(const PartitionKey& key, std::function<void(const PartitionPtr&)> use);
+  // Until `use` has been called; when this fails, as `get` does, it never will be.
+  Task<Result<void>> wait_in_line(PlacePtr place, Deadline deadline);
+
   std::vector<PartitionPtr> all() const;
 
   std::optional<prefetch::PartitionBounds> bounds(const PartitionKey& partition) const override;
@@ -64,7 +74,10 @@ class PartitionTable final : public prefetch::ShardMap {
     std::optional<Error> error;  // of the last attempt
     bool opening = false;
     bool led = false;  // by this broker; otherwise it is kept, and found by nobody
+    std::vector<PlacePtr> line;
   };
+  static void serve(Slot& slot);
+  Error why_not_open(const PartitionKey& key) const;
   static Task<void> open(PartitionTable& self, cluster::TopicViewPtr topic, PartitionKey key, Epoch epoch);
   static Task<void> remove(PartitionTable& self, PartitionPtr partition);
   static Task<void> remove_leftovers(PartitionTable& self, PartitionKey key);

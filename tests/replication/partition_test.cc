@@ -203,5 +203,62 @@ TEST(PartitionTable, AStartRemovesTheFilesOfATopicThatIsBeingDeleted) {
   run(world, machine, core.stop());
 }
 
+cluster::ClusterViewPtr led_view(PartitionKey key) {
+  auto view = topic_without_leader("orders", key, false);
+  view.partitions.front().leader = BrokerId(0);
+  view.partitions.front().leader_epoch = Epoch(2);
+  cluster::ClusterViewBuilder builder;
+  builder.topic(std::move(view));
+  return std::move(builder).build();
+}
+
+Task<void> follow(PartitionTable& table, cluster::ClusterViewPtr view) {
+  table.follow(std::move(view));
+  co_return;
+}
+
+Task<Result<PartitionTable::PlacePtr>> line_up(PartitionTable& table, PartitionKey key, std::string& said, char what) {
+  co_return table.line_up(key, [&said, what](const PartitionTable::PartitionPtr&) { said += what; });
+}
+
+// Requests that follow each other on a connection are appended in their order, whatever each of them finds.
+TEST(PartitionTable, WhoLinesUpForAPartitionComesBeforeAnybodyWhoFindsIt) {
+  env::SimulatedWorld world(6);
+  auto& machine = world.machine();
+  {
+    Core before(machine.env());
+    run(world, machine, before.start());
+    ASSERT_TRUE(run(world, machine, live(before, Epoch(1))).has_value());
+    run(world, machine, before.stop());
+  }
+  Core core(machine.env());
+  run(world, machine, core.start());
+  ASSERT_TRUE(run(world, machine, make_topics(machine.env().metadata, {"orders"})).has_value());
+  auto is_mine = [](const PartitionKey&) { return true; };
+  PartitionTable table({core.context, core.registry, is_mine, prefetch::PrefetchMode::off});
+  run(world, machine, table.start(cluster::ClusterViewBuilder().build()));
+
+  std::string said;
+  auto too_early = run(world, machine, line_up(table, kPartition, said, 'x'));
+  ASSERT_FALSE(too_early.has_value());
+  EXPECT_EQ(too_early.error().code, ErrorCode::kUnknownTopicOrPartition);
+
+  run(world, machine, follow(table, led_view(kPartition)));
+  auto first = run(world, machine, line_up(table, kPartition, said, '1'));
+  auto gives_up = run(world, machine, line_up(table, kPartition, said, 'x'));
+  auto last = run(world, machine, line_up(table, kPartition, said, '2'));
+  ASSERT_TRUE(first && gives_up && last);
+  auto timed_out = run(world, machine, table.wait_in_line(*gives_up, world.now()));
+  ASSERT_FALSE(timed_out.has_value());
+  EXPECT_EQ(timed_out.error().code, ErrorCode::kTimeout);
+  EXPECT_EQ(said, "");
+  ASSERT_TRUE(world.run_until([&] { return table.find(kPartition) != nullptr; }, 10s));
+  EXPECT_EQ(said, "12") << "before anything else runs";
+  EXPECT_TRUE(run(world, machine, table.wait_in_line(*first, world.now())).has_value());
+  EXPECT_TRUE(run(world, machine, table.wait_in_line(*last, world.now())).has_value());
+  run(world, machine, table.stop());
+  run(world, machine, core.stop());
+}
+
 }  // namespace
 }  // namespace forelog::replication
