@@ -1,5 +1,6 @@
 #include "broker/access_log_writer.h"
 
+#include "broker/api/internal_topics.h"
 #include "broker/base/log.h"
 #include "broker/log/batch_builder.h"
 #include "broker/replication/partition_table.h"
@@ -13,6 +14,9 @@ namespace {
 constexpr Duration kInterval = 5ms;
 constexpr Duration kIdleInterval = 50ms;
 constexpr std::size_t kLogBatchSize = 256 * 1024;
+// The broker makes the topic when it has started. Should somebody delete it later, it is made anew.
+constexpr Duration kMakeTopicAfter = 30s;
+constexpr Duration kMakeTopicMax = 10s;
 
 Task<Result<Offset>> append(api::Services& services, PartitionKey key, Buffer batch) {
   auto partition = services.here().partitions.find(key);
@@ -31,7 +35,10 @@ AccessLogWriter::AccessLogWriter(api::Services& services, prefetch::AccessFeed& 
       stop_wanted_(services.env.clock),
       tasks_(services.env.cores) {}
 
-void AccessLogWriter::start() { tasks_.spawn(run(*this)); }
+void AccessLogWriter::start() {
+  make_topic_at_ = services_.env.clock.now() + kMakeTopicAfter;
+  tasks_.spawn(run(*this));
+}
 
 Task<void> AccessLogWriter::stop() {
   stopping_ = true;
@@ -56,11 +63,20 @@ Task<void> AccessLogWriter::write_all() {
   }
 }
 
+Task<void> AccessLogWriter::make_topic() {
+  auto now = services_.env.clock.now();
+  if (stopping_ || now < make_topic_at_) co_return;
+  make_topic_at_ = now + kMakeTopicAfter;
+  auto made = co_await api::ensure_access_log_topic(services_, now + kMakeTopicMax);
+  if (!made) log_line(warn, "access_log_topic_missing", {{"error", made.error()}});
+}
+
 Task<void> AccessLogWriter::write(std::vector<prefetch::AccessLogEntry> entries) {
   auto view = services_.cluster.view();
   const auto* topic = view->topic(TopicName(std::string(prefetch::kAccessLogTopic)));
   if (topic == nullptr || topic->partitions.empty()) {
     dropped_.add(static_cast<std::int64_t>(entries.size()));
+    co_await make_topic();
     co_return;
   }
   // By the hash of the key, so that one job's reads stand in one partition, in order.

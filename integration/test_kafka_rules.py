@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from kafka_wire import Wire, batch, wire
 
 NOTHING, INVALID_TOPIC, UNSUPPORTED_VERSION, POLICY_VIOLATION = 0, 17, 35, 44
-OFFSETS = "__consumer_offsets"
+OFFSETS, ACCESS_LOG = "__consumer_offsets", "__access_log"
 
 
 @pytest.fixture
@@ -57,6 +57,20 @@ def test_internal_topics_are_written_by_the_broker_and_admin_tools_alone(shared_
     tool = Wire(shared_broker, client_id="__admin_client")
     assert tool.produce(OFFSETS, batch([b"\0"], key=b"\0\x7f"))["error"] == NOTHING
     tool.close()
+
+
+def test_the_access_log_is_written_by_the_broker_alone(shared_broker, client):
+    assert client.metadata(ACCESS_LOG)["topics"][0]["internal"] == 1
+    for name in "somebody", "__admin_client":
+        other = Wire(shared_broker, client_id=name)
+        assert other.produce(ACCESS_LOG, batch([b"believe me"]))["error"] == INVALID_TOPIC
+        other.close()
+    refused = []
+    producer = confluent_kafka.Producer({"bootstrap.servers": shared_broker.address})
+    producer.produce(ACCESS_LOG, b"believe me", on_delivery=lambda error, _: refused.append(error.code()))
+    producer.flush(20)
+    assert refused == [confluent_kafka.KafkaError.TOPIC_EXCEPTION]
+    assert client.delete_records(ACCESS_LOG, -1)["error"] == INVALID_TOPIC
 
 
 def test_an_unknown_special_time_is_not_supported(client):

@@ -53,6 +53,7 @@ Task<Result<void>> ensure_access_log_topic(Services& services, Deadline deadline
 Task<Result<void>> create_on_demand(Services& services, TopicName name, Deadline deadline) {
   CO_TRY(cluster::check_topic_name(name));
   if (name.value() == kOffsetsTopic) co_return co_await ensure_offsets_topic(services, deadline);
+  if (name.value() == prefetch::kAccessLogTopic) co_return co_await ensure_access_log_topic(services, deadline);
   cluster::NewTopic topic;
   topic.name = std::move(name);
   co_return co_await ensure(services, std::move(topic), deadline);

@@ -1,5 +1,6 @@
 #include "broker/api/fan_out.h"
 #include "broker/api/handlers.h"
+#include "broker/prefetch/access_feed.h"
 #include "broker/replication/partition_table.h"
 
 #include <algorithm>
@@ -12,8 +13,14 @@ namespace {
 using replication::PartitionTable;
 using PartitionPtr = PartitionTable::PartitionPtr;
 
-// What Kafka lets write to its internal topics: tools that know what they do.
+// What Kafka lets write to its internal topics: tools that know what they do. No tool has anything to say in the access
+// log, and whoever can write there decides what the predictor warms.
 constexpr std::string_view kAdminClient = "__admin_client";
+
+bool may_write(const ClientInfo& client, const cluster::TopicView& topic) {
+  if (!topic.internal()) return true;
+  return client.client_id == kAdminClient && topic.name.value() != prefetch::kAccessLogTopic;
+}
 
 // One partition of the request, on its way to its core and back.
 struct Item {
@@ -113,7 +120,7 @@ Task<ProduceReply> produce(Context context, wire::ProduceRequest request) {
                {ErrorCode::kUnknownTopicOrPartition, topic.name.value() + "-" + std::to_string(wanted.index.value())});
       } else if (wanted.records.empty()) {
         refuse(answer, {ErrorCode::kInvalidRecord, "no records"});
-      } else if (known->internal() && context.client->client_id != kAdminClient) {
+      } else if (!may_write(*context.client, *known)) {
         refuse(answer, {ErrorCode::kInvalidTopic, topic.name.value() + " is written by the broker alone"});
       } else {
         PartitionKey key{known->id, wanted.index};

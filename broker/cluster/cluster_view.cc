@@ -29,7 +29,8 @@ const ListenerAddress* BrokerView::listener(std::string_view name) const {
 }
 
 bool TopicView::internal() const {
-  return name.value() == "__consumer_offsets" || name.value() == "__transaction_state";
+  return name.value() == "__consumer_offsets" || name.value() == "__transaction_state" ||
+         name.value() == "__access_log";
 }
 
 const TopicView* ClusterView::topic(const TopicName& name) const {
