@@ -4,11 +4,37 @@
 #include "broker/cluster/controller.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 namespace forelog::api {
 namespace {
 
 constexpr Duration kAlterWait = 30s;
+
+// Resources that the request names more than once. Kafka changes none of these.
+template <class Resources>
+std::set<std::pair<std::int8_t, std::string>> repeated(const Resources& resources) {
+  std::set<std::pair<std::int8_t, std::string>> seen, twice;
+  for (const auto& resource : resources) {
+    std::pair name(resource.resource_type, resource.resource_name);
+    if (!seen.insert(name).second) twice.insert(std::move(name));
+  }
+  return twice;
+}
+
+const Error kNamedTwice{ErrorCode::kInvalidRequest, "Each resource must appear at most once."};
+
+Result<SettingMap> settings_of(wire::AlterConfigsRequest::Resource& resource) {
+  SettingMap out;
+  for (auto& config : resource.configs) {
+    if (!config.value) return fail(ErrorCode::kInvalidRequest, "Null value not supported for : " + config.name);
+    if (!out.emplace(config.name, *std::move(config.value)).second) {
+      return fail(ErrorCode::kInvalidRequest, "Error due to duplicate config keys : " + config.name);
+    }
+  }
+  return out;
+}
 
 Result<cluster::ConfigResource> resource_of(const Context& context, std::int8_t type, const std::string& name) {
   using Kind = cluster::ConfigResource::Kind;
@@ -28,7 +54,10 @@ Result<cluster::ConfigResource> resource_of(const Context& context, std::int8_t 
 
 Task<wire::DescribeConfigsResponse> describe_configs(Context context, wire::DescribeConfigsRequest request) {
   wire::DescribeConfigsResponse response;
+  std::set<std::pair<std::int8_t, std::string>> described;
   for (auto& wanted : request.resources) {
+    // An answer is large and a name is small: each is answered once, however often it is named.
+    if (!described.emplace(wanted.resource_type, wanted.resource_name).second) continue;
     auto& out = response.results.emplace_back();
     out.resource_type = wanted.resource_type;
     out.resource_name = wanted.resource_name;
@@ -42,7 +71,8 @@ Task<wire::DescribeConfigsResponse> describe_configs(Context context, wire::Desc
     }
     for (auto& entry : *entries) {
       const auto& keys = wanted.configuration_keys;
-      if (keys && std::find(keys->begin(), keys->end(), entry.name) == keys->end()) continue;
+      // No key at all stands for all of them, in Kafka too.
+      if (keys && !keys->empty() && std::find(keys->begin(), keys->end(), entry.name) == keys->end()) continue;
       auto& config = out.configs.emplace_back();
       config.name = std::move(entry.name);
       config.value = std::move(entry.value);
@@ -64,6 +94,7 @@ Task<wire::DescribeConfigsResponse> describe_configs(Context context, wire::Desc
 Task<wire::IncrementalAlterConfigsResponse> incremental_alter_configs(Context context,
                                                                       wire::IncrementalAlterConfigsRequest request) {
   auto deadline = context.received + kAlterWait;
+  auto twice = repeated(request.resources);
   wire::IncrementalAlterConfigsResponse response;
   for (auto& wanted : request.resources) {
     auto& out = response.responses.emplace_back();
@@ -73,6 +104,10 @@ Task<wire::IncrementalAlterConfigsResponse> incremental_alter_configs(Context co
       out.error_code = error;
       out.error_message = error.text();
     };
+    if (twice.contains({wanted.resource_type, wanted.resource_name})) {
+      refuse(kNamedTwice);
+      continue;
+    }
     auto resource = resource_of(context, wanted.resource_type, wanted.resource_name);
     if (!resource) {
       refuse(resource.error());
@@ -106,23 +141,29 @@ Task<wire::IncrementalAlterConfigsResponse> incremental_alter_configs(Context co
 
 Task<wire::AlterConfigsResponse> alter_configs(Context context, wire::AlterConfigsRequest request) {
   auto deadline = context.received + kAlterWait;
+  auto twice = repeated(request.resources);
   wire::AlterConfigsResponse response;
   for (auto& wanted : request.resources) {
     auto& out = response.responses.emplace_back();
     out.resource_type = wanted.resource_type;
     out.resource_name = wanted.resource_name;
+    auto refuse = [&out](const Error& error) {
+      out.error_code = error;
+      out.error_message = error.text();
+    };
+    if (twice.contains({wanted.resource_type, wanted.resource_name})) {
+      refuse(kNamedTwice);
+      continue;
+    }
     auto resource = resource_of(context, wanted.resource_type, wanted.resource_name);
-    SettingMap configs;
-    for (auto& config : wanted.configs) {
-      if (config.value) configs[config.name] = *std::move(config.value);
+    auto configs = settings_of(wanted);
+    if (!resource || !configs) {
+      refuse(resource ? configs.error() : resource.error());
+      continue;
     }
-    auto replaced = resource ? co_await context.services.controller.replace_configs(*resource, std::move(configs),
-                                                                                    request.validate_only, deadline)
-                             : Result<void>(fail(resource.error()));
-    if (!replaced) {
-      out.error_code = replaced.error();
-      out.error_message = replaced.error().text();
-    }
+    auto replaced = co_await context.services.controller.replace_configs(*resource, *std::move(configs),
+                                                                         request.validate_only, deadline);
+    if (!replaced) refuse(replaced.error());
   }
   co_return response;
 }

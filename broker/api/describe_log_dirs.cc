@@ -3,6 +3,8 @@
 #include "broker/replication/partition_table.h"
 
 #include <map>
+#include <set>
+#include <utility>
 
 namespace forelog::api {
 namespace {
@@ -42,15 +44,14 @@ Task<wire::DescribeLogDirsResponse> describe_log_dirs(Context context, wire::Des
   wire::DescribeLogDirsResponse response;
   auto& directory = response.results.emplace_back();
   directory.log_dir = services.broker.log_dirs.empty() ? "" : services.broker.log_dirs.front();
-  auto wanted = [&request](const TopicName& topic, PartitionId partition) {
-    if (!request.topics) return true;
-    for (const auto& t : *request.topics) {
-      if (t.topic != topic) continue;
-      for (auto p : t.partitions) {
-        if (p == partition) return true;
-      }
+  std::set<std::pair<TopicName, PartitionId>> named;
+  if (request.topics) {
+    for (const auto& topic : *request.topics) {
+      for (auto partition : topic.partitions) named.emplace(topic.topic, partition);
     }
-    return false;
+  }
+  auto wanted = [&](const TopicName& topic, PartitionId partition) {
+    return !request.topics || named.contains({topic, partition});
   };
   for (const auto& [topic, partitions] : sizes) {
     wire::DescribeLogDirsResponse::LogDir::Topic out;

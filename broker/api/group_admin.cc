@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <utility>
 
 namespace forelog::api {
@@ -13,7 +14,9 @@ namespace forelog::api {
 Task<wire::DescribeGroupsResponse> describe_groups(Context context, wire::DescribeGroupsRequest request) {
   auto& services = context.services;
   wire::DescribeGroupsResponse response;
+  std::set<GroupId> with_members;  // told once: a name costs a client nothing, a group with its members much
   for (auto& group : request.groups) {
+    if (with_members.contains(group)) continue;
     wire::DescribeGroupsResponse::Group described;
     auto core = core_of_group(services, group);
     if (core) {
@@ -22,6 +25,7 @@ Task<wire::DescribeGroupsResponse> describe_groups(Context context, wire::Descri
     } else {
       described.error_code = core.error();
     }
+    if (!described.members.empty()) with_members.insert(group);
     described.group_id = std::move(group);
     // Up to v5 that is no error: the table of APIs turns it into none.
     if (described.group_state == groups::name_of(groups::GroupState::dead)) {
@@ -50,7 +54,9 @@ Task<wire::ListGroupsResponse> list_groups(Context context, wire::ListGroupsRequ
 Task<wire::DeleteGroupsResponse> delete_groups(Context context, wire::DeleteGroupsRequest request) {
   auto& services = context.services;
   wire::DeleteGroupsResponse response;
+  std::set<GroupId> answered;
   for (auto& group : request.groups_names) {
+    if (!answered.insert(group).second) continue;
     wire::WireError error;
     auto core = core_of_group(services, group);
     if (core) {

@@ -3,6 +3,7 @@
 #include "broker/api/handlers.h"
 #include "broker/groups/coordinator.h"
 
+#include <set>
 #include <utility>
 
 namespace forelog::api {
@@ -98,7 +99,9 @@ Task<wire::OffsetCommitResponse> offset_commit(Context context, wire::OffsetComm
 Task<wire::OffsetFetchResponse> offset_fetch(Context context, wire::OffsetFetchRequest request) {
   wire::OffsetFetchResponse response;
   if (context.version >= 8) {
+    std::set<GroupId> whole;  // all offsets of a group are told once
     for (auto& group : request.groups) {
+      if (!group.topics && !whole.insert(group.group_id).second) continue;
       auto answered = co_await fetch_group(context, std::move(group));
       response.groups.push_back(std::move(answered));
     }

@@ -4,6 +4,7 @@
 #include "broker/wire/authorized_operations.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace forelog::api {
 namespace {
@@ -73,11 +74,13 @@ Task<wire::MetadataResponse> metadata(Context context, wire::MetadataRequest req
     }
     co_return response;
   }
+  // Each topic once, as in Kafka: what describes it may be many thousand times as large as its name.
+  std::unordered_set<TopicId> described;
   for (const auto& wanted : *request.topics) {
     const bool by_id = !wanted.name;
     const auto* topic = by_id ? view->topic(wanted.topic_id) : view->topic(*wanted.name);
     if (topic != nullptr && !topic->deleting) {
-      add(*topic);
+      if (described.insert(topic->id).second) add(*topic);
       continue;
     }
     auto& unknown = response.topics.emplace_back();
@@ -123,10 +126,13 @@ Task<wire::DescribeTopicPartitionsResponse> describe_topic_partitions(Context co
   wire::DescribeTopicPartitionsResponse response;
   std::vector<TopicName> names;
   if (request.topics.empty()) {
-    for (const auto& [name, topic] : view->topics()) names.push_back(name);
+    for (const auto& [name, topic] : view->topics()) {
+      if (!topic->deleting) names.push_back(name);
+    }
   } else {
     for (auto& topic : request.topics) names.push_back(std::move(topic.name));
     std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
   }
   // A page ends at the limit; the cursor names what comes next.
   auto room = std::clamp(request.response_partition_limit, 1, 2000);

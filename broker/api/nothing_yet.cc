@@ -2,11 +2,15 @@
 
 #include "broker/api/handlers.h"
 
+#include <map>
+#include <string>
+#include <utility>
+
 namespace forelog::api {
 namespace {
 
-// Said here alone, so the table of errors has no row for it.
-constexpr wire::WireError kResourceNotFound{std::int16_t{91}};
+// Said here alone, so the table of errors has no rows for them.
+constexpr wire::WireError kResourceNotFound{std::int16_t{91}}, kDuplicateResource{std::int16_t{92}};
 
 }  // namespace
 
@@ -28,11 +32,15 @@ Task<wire::DescribeUserScramCredentialsResponse> describe_user_scram_credentials
     Context, wire::DescribeUserScramCredentialsRequest request) {
   wire::DescribeUserScramCredentialsResponse response;
   if (!request.users) co_return response;
-  for (auto& wanted : *request.users) {
+  std::map<std::string, int> times;
+  for (auto& wanted : *request.users) ++times[std::move(wanted.name)];
+  for (const auto& [user, count] : times) {
     auto& out = response.results.emplace_back();
-    out.user = std::move(wanted.name);
-    out.error_code = kResourceNotFound;
-    out.error_message = "Attempt to describe a user credential that does not exist: " + out.user;
+    out.user = user;
+    out.error_code = count > 1 ? kDuplicateResource : kResourceNotFound;
+    out.error_message = count > 1
+                            ? "Cannot describe SCRAM credentials for the same user twice in a single request: " + user
+                            : "Attempt to describe a user credential that does not exist: " + user;
   }
   co_return response;
 }

@@ -4,6 +4,9 @@
 #include "broker/api/partition_call.h"
 #include "broker/api/producer_ids.h"
 
+#include <set>
+#include <utility>
+
 namespace forelog::api {
 namespace {
 
@@ -47,10 +50,12 @@ Task<wire::InitProducerIdResponse> init_producer_id(Context context, wire::InitP
 Task<wire::DescribeProducersResponse> describe_producers(Context context, wire::DescribeProducersRequest request) {
   auto deadline = context.received + kAnswerWait;
   wire::DescribeProducersResponse response;
+  std::set<std::pair<TopicName, PartitionId>> described;  // once: a partition may have many thousand producers
   for (auto& topic : request.topics) {
     auto& answers = response.topics.emplace_back();
     answers.name = topic.name;
     for (auto partition : topic.partition_indexes) {
+      if (!described.emplace(topic.name, partition).second) continue;
       auto& out = answers.partitions.emplace_back();
       out.partition_index = partition;
       auto states = co_await call_partition(context.services, topic.name, partition, deadline, ask_producers);

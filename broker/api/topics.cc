@@ -4,6 +4,8 @@
 #include "broker/cluster/controller.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <set>
 
 namespace forelog::api {
@@ -22,6 +24,18 @@ std::set<TopicName> repeated(const Topics& topics) {
     if (!seen.insert(topic.name).second) twice.insert(topic.name);
   }
   return twice;
+}
+
+// What a DeleteTopics request means by one of its entries: a topic, by its name or by its id.
+Result<TopicName> topic_meant(const wire::DeleteTopicsRequest::Topic& wanted, const cluster::ClusterView& view) {
+  bool by_id = wanted.topic_id != TopicId{};
+  if (by_id == wanted.name.has_value()) {
+    return fail(ErrorCode::kInvalidRequest, "a topic is named either by its name or by its id");
+  }
+  if (!by_id) return *wanted.name;
+  const auto* known = view.topic(wanted.topic_id);
+  if (known == nullptr) return fail(ErrorCode::kUnknownTopicId, "there is no topic of this id");
+  return known->name;
 }
 
 Result<cluster::NewTopic> new_topic(wire::CreateTopicsRequest::Topic& topic) {
@@ -92,29 +106,39 @@ Task<wire::DeleteTopicsResponse> delete_topics(Context context, wire::DeleteTopi
   auto& services = context.services;
   auto deadline = deadline_of(context, request.timeout_ms);
   for (auto& name : request.topic_names) request.topics.push_back({std::move(name), {}});
+  auto view = services.cluster.view();
+  std::vector<Result<TopicName>> meant;
+  std::map<TopicName, int> times;
+  for (const auto& topic : request.topics) {
+    const auto& name = meant.emplace_back(topic_meant(topic, *view));
+    if (name) ++times[*name];
+  }
   wire::DeleteTopicsResponse response;
-  for (auto& topic : request.topics) {
+  for (std::size_t i = 0; i < meant.size(); ++i) {
+    const auto& wanted = request.topics[i];
     auto& out = response.responses.emplace_back();
-    out.name = topic.name;
-    out.topic_id = topic.topic_id;
-    auto name = topic.name;
-    auto view = services.cluster.view();
+    out.name = wanted.name;
+    out.topic_id = wanted.topic_id;
+    auto refuse = [&out](const Error& error) {
+      out.error_code = error;
+      out.error_message = error.text();
+    };
+    const auto& name = meant[i];
     if (!name) {
-      const auto* known = view->topic(topic.topic_id);
-      if (known == nullptr) {
-        out.error_code = ErrorCode::kUnknownTopicId;
-        out.error_message = "there is no topic of this id";
-        continue;
-      }
-      name = out.name = known->name;
-    } else if (const auto* known = view->topic(*name)) {
-      out.topic_id = known->id;
+      refuse(name.error());
+      continue;
     }
-    auto deleted = co_await services.controller.delete_topic(*std::move(name), deadline);
-    if (!deleted) {
-      out.error_code = deleted.error();
-      out.error_message = deleted.error().text();
+    out.name = *name;
+    if (const auto* known = view->topic(*name)) out.topic_id = known->id;
+    if (times[*name] > 1) {
+      refuse({ErrorCode::kInvalidRequest, "the request names this topic twice"});
+      continue;
     }
+    // Under the name there may be another topic by the time that it is deleted.
+    std::optional<TopicId> id;
+    if (!wanted.name) id = wanted.topic_id;
+    auto deleted = co_await services.controller.delete_topic(*name, id, deadline);
+    if (!deleted) refuse(deleted.error());
   }
   co_return response;
 }

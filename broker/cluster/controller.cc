@@ -89,9 +89,14 @@ Task<Result<CreatedTopic>> Controller::Impl::create_topic(NewTopic topic, bool v
   co_return created;
 }
 
-Task<Result<void>> Controller::Impl::delete_topic(TopicName name, Deadline deadline) {
+Task<Result<void>> Controller::Impl::delete_topic(TopicName name, std::optional<TopicId> id, Deadline deadline) {
   auto held = CO_TRY(co_await turn(deadline));
-  if (state_.view()->topic(name) == nullptr) co_return unknown(name);
+  auto view = state_.view();
+  const auto* known = view->topic(name);
+  if (id && (known == nullptr || known->id != *id)) {
+    co_return fail(ErrorCode::kUnknownTopicId, "there is no topic of this id any more");
+  }
+  if (known == nullptr) co_return unknown(name);
   if (!service_settings().delete_topics) {
     co_return fail(ErrorCode::kPolicyViolation, "Topic deletion is disabled.");
   }
@@ -196,8 +201,8 @@ Task<Result<CreatedTopic>> Controller::create_topic(NewTopic topic, bool validat
   co_return co_await at_home(impl_->cores(), std::move(task));
 }
 
-Task<Result<void>> Controller::delete_topic(TopicName name, Deadline deadline) {
-  auto task = impl_->delete_topic(std::move(name), deadline);
+Task<Result<void>> Controller::delete_topic(TopicName name, std::optional<TopicId> id, Deadline deadline) {
+  auto task = impl_->delete_topic(std::move(name), id, deadline);
   co_return co_await at_home(impl_->cores(), std::move(task));
 }
 

@@ -15,6 +15,7 @@
 #include "broker/cluster/cluster_state.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -67,7 +68,8 @@ class Controller {
   bool elected() const;  // core 0
 
   Task<Result<CreatedTopic>> create_topic(NewTopic topic, bool validate_only, Deadline deadline);
-  Task<Result<void>> delete_topic(TopicName name, Deadline deadline);
+  // With an `id` only the topic that has it, not another that has been made under the name since: else UnknownTopicId.
+  Task<Result<void>> delete_topic(TopicName name, std::optional<TopicId> id, Deadline deadline);
   // Grows the topic to `count` partitions; `assignment` holds the replicas of the new ones, or nothing.
   Task<Result<void>> create_partitions(TopicName name, std::int32_t count,
                                        std::vector<std::vector<BrokerId>> assignment, bool validate_only,

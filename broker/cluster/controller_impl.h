@@ -17,7 +17,7 @@ class Controller::Impl {
   bool elected() const { return writer_.elected(); }
 
   Task<Result<CreatedTopic>> create_topic(NewTopic topic, bool validate_only, Deadline deadline);
-  Task<Result<void>> delete_topic(TopicName name, Deadline deadline);
+  Task<Result<void>> delete_topic(TopicName name, std::optional<TopicId> id, Deadline deadline);
   Task<Result<void>> create_partitions(TopicName name, std::int32_t count, std::vector<Replicas> assignment,
                                        bool validate_only, Deadline deadline);
   // The resource's settings become what `change` makes of them.

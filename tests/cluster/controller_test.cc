@@ -164,18 +164,18 @@ TEST_F(ClusterTest, ATopicOfManyPartitionsIsMadeInParts) {
   auto& one = start(1);
   ASSERT_TRUE(create(one, "wide", 1200));
   EXPECT_EQ(view(one)->topic(TopicName("wide"))->partitions.at(1199).leader, BrokerId(1));
-  ASSERT_TRUE(run(one, one.controller.delete_topic(TopicName("wide"), soon())));
+  ASSERT_TRUE(run(one, one.controller.delete_topic(TopicName("wide"), {}, soon())));
   EXPECT_EQ(data("/brokers/topics/wide"), "(none)");
 }
 
 TEST_F(ClusterTest, ADeletedTopicLeavesNothingAndComesBackWithAnotherId) {
   auto& one = start(1);
   auto first = create(one, "orders", 2, {{"retention.ms", "5000"}});
-  ASSERT_TRUE(run(one, one.controller.delete_topic(TopicName("orders"), soon()), 1));
+  ASSERT_TRUE(run(one, one.controller.delete_topic(TopicName("orders"), {}, soon()), 1));
   EXPECT_EQ(view(one, 1)->topic(TopicName("orders")), nullptr);
   for (auto path : {"/brokers/topics/orders", "/config/topics/orders", "/admin/delete_topics/orders"})
     EXPECT_EQ(data(path), "(none)");
-  EXPECT_EQ(run(one, one.controller.delete_topic(TopicName("orders"), soon())).error().code,
+  EXPECT_EQ(run(one, one.controller.delete_topic(TopicName("orders"), {}, soon())).error().code,
             ErrorCode::kUnknownTopicOrPartition);
   auto second = create(one, "orders");
   ASSERT_TRUE(first && second);
@@ -419,7 +419,7 @@ TEST_F(ClusterTest, ManyTopicsComeThroughAStoreThatFails) {
     auto created = create(one, name, 2);
     bool exists = created || created.error().code == ErrorCode::kTopicAlreadyExists;
     made += exists ? 1 : 0;
-    if (i % 3 == 0) (void)run(one, one.controller.delete_topic(TopicName(name), soon()));
+    if (i % 3 == 0) (void)run(one, one.controller.delete_topic(TopicName(name), {}, soon()));
   }
   one.machine.faults().metadata_failure_rate = 0;
   set_log_level(info);

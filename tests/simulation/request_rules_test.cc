@@ -1,5 +1,6 @@
 // What a whole broker answers to requests that name a thing twice, or something that is not theirs to change.
 #include "broker/broker.h"
+#include "broker/env/task_group.h"
 #include "broker/log/batch_builder.h"
 #include "broker/wire/messages.h"
 #include "tests/simulation/lone_broker.h"
@@ -15,7 +16,8 @@
 namespace forelog::simulation {
 namespace {
 
-constexpr std::int16_t kNothing = 0, kInvalidTopic = 17;
+constexpr std::int16_t kNothing = 0, kInvalidTopic = 17, kInvalidRequest = 42, kUnknownTopicId = 100;
+constexpr std::int8_t kTopicResource = 2;
 const TopicName kAccessLog("__access_log");
 
 template <class Request>
@@ -26,6 +28,18 @@ Task<typename Request::Response> ask(env::Env& env, Request request, int version
   auto answer = co_await client.call(std::move(request), static_cast<wire::Version>(version), deadline);
   EXPECT_TRUE(answer.has_value()) << (answer ? "" : answer.error().text());
   co_return answer ? *std::move(answer) : typename Request::Response{};
+}
+
+template <class Request>
+Task<void> ask_later(env::Env& env, Duration pause, Request request, int version, typename Request::Response& answer) {
+  co_await sleep_until(env.clock, env.clock.now() + pause);
+  answer = co_await ask(env, std::move(request), version);
+}
+
+Task<void> together(env::Env& env, std::vector<Task<void>> tasks) {
+  TaskGroup group(env.cores);
+  for (auto& task : tasks) group.spawn(std::move(task));
+  co_await group.join();
 }
 
 AllSettings settings() {
@@ -75,6 +89,7 @@ class RequestRules : public testing::Test {
     for (auto& name : names) request.topics->push_back({{}, std::move(name)});
     return say(std::move(request), 12);
   }
+  std::int16_t error_of(const TopicName& topic) { return metadata({topic}).topics.at(0).error_code.code; }
   std::int64_t end_of(const TopicName& topic, int partitions) {
     wire::ListOffsetsRequest request;
     request.topics.push_back({topic, {}});
@@ -136,6 +151,156 @@ TEST_F(RequestRules, AnAccessLogThatWasDeletedComesBackWithItsOwnSettings) {
     world.run_for(1s);
   }
   EXPECT_GT(end_of(kAccessLog, 4), 0);
+}
+
+TEST_F(RequestRules, ATopicNamedTwiceOrUnclearlyIsNotDeleted) {
+  auto id = create("twice");
+  auto once = create("once");
+  const TopicName twice("twice");
+  EXPECT_EQ(delete_topics({{twice, {}}, {twice, {}}}), std::vector<std::int16_t>(2, kInvalidRequest));
+  EXPECT_EQ(delete_topics({{{}, id}, {{}, id}}), std::vector<std::int16_t>(2, kInvalidRequest));
+  EXPECT_EQ(delete_topics({{twice, {}}, {{}, once}, {{}, id}}),
+            (std::vector<std::int16_t>{kInvalidRequest, kNothing, kInvalidRequest}));
+  EXPECT_EQ(delete_topics({{twice, id}, {{}, {}}}), std::vector<std::int16_t>(2, kInvalidRequest));
+  EXPECT_EQ(error_of(twice), kNothing);
+  EXPECT_EQ(delete_topics({{{}, id}}), std::vector<std::int16_t>{kNothing});
+  EXPECT_EQ(delete_topics({{{}, id}}), std::vector<std::int16_t>{kUnknownTopicId});
+}
+
+// Deleted by its id while somebody else deletes it by its name, and makes another of that name.
+TEST_F(RequestRules, ATopicDeletedByItsIdIsNotAnotherThatWasMadeUnderItsName) {
+  auto id = create("orders");
+  const TopicName orders("orders");
+  wire::DeleteTopicsRequest by_name, by_id;
+  by_name.topics.push_back({orders, {}});
+  by_id.topics.push_back({{}, id});
+  by_name.timeout_ms = by_id.timeout_ms = 10000;
+  wire::CreateTopicsRequest again;
+  again.topics.push_back({orders, 1, 1, {}, {}});
+  wire::DeleteTopicsResponse deleted_by_name, deleted_by_id;
+  wire::CreateTopicsResponse created;
+  auto& env = clients.env();
+  std::vector<Task<void>> tasks;
+  tasks.push_back(ask_later(env, 0ms, std::move(by_name), 6, deleted_by_name));
+  tasks.push_back(ask_later(env, 2ms, std::move(again), 7, created));
+  tasks.push_back(ask_later(env, 4ms, std::move(by_id), 6, deleted_by_id));
+  test::run(world, clients, together(env, std::move(tasks)));
+  EXPECT_EQ(deleted_by_name.responses.at(0).error_code.code, kNothing);
+  ASSERT_EQ(created.topics.at(0).error_code.code, kNothing);
+  EXPECT_EQ(deleted_by_id.responses.at(0).error_code.code, kUnknownTopicId);
+  EXPECT_EQ(error_of(orders), kNothing);
+}
+
+TEST_F(RequestRules, AResourceOrKeyNamedTwiceIsNotChanged) {
+  create("orders");
+  create("other");
+  wire::IncrementalAlterConfigsRequest change;
+  for (auto name : {"orders", "other", "orders"})
+    change.resources.push_back({kTopicResource, name, {{"retention.ms", 0, "5000"}}});
+  auto changed = say(std::move(change), 1);
+  EXPECT_EQ(changed.responses.at(0).error_code.code, kInvalidRequest);
+  EXPECT_EQ(changed.responses.at(1).error_code.code, kNothing);
+  EXPECT_EQ(changed.responses.at(2).error_code.code, kInvalidRequest);
+
+  using Resource = wire::AlterConfigsRequest::Resource;
+  auto replaced = [&](std::vector<Resource> resources) {
+    wire::AlterConfigsRequest request;
+    request.resources = std::move(resources);
+    return say(std::move(request), 2).responses.at(0).error_code.code;
+  };
+  Resource plain{kTopicResource, "orders", {{"retention.ms", "5000"}}};
+  EXPECT_EQ(replaced({plain, plain}), kInvalidRequest);
+  EXPECT_EQ(replaced({{kTopicResource, "orders", {{"retention.ms", "1"}, {"retention.ms", "2"}}}}), kInvalidRequest);
+  EXPECT_EQ(replaced({{kTopicResource, "orders", {{"retention.ms", std::nullopt}}}}), kInvalidRequest);
+  EXPECT_EQ(replaced({plain}), kNothing);
+}
+
+TEST_F(RequestRules, AGroupNamedTwiceIsToldAndDeletedOnce) {
+  create("orders");
+  wire::FindCoordinatorRequest find;
+  find.coordinator_keys = {"readers"};
+  EXPECT_EQ(say(std::move(find), 4).coordinators.at(0).error_code.code, kNothing);
+  wire::OffsetCommitRequest commit;
+  commit.group_id = GroupId("readers");
+  commit.topics.push_back({TopicName("orders"), {{PartitionId(0), Offset(3), kNoEpoch, ""}}});
+  world.run_for(1s);  // until the group's partition is led
+  EXPECT_EQ(say(std::move(commit), 8).topics.at(0).partitions.at(0).error_code.code, kNothing);
+
+  wire::OffsetFetchRequest fetch;
+  fetch.groups.resize(3);
+  for (auto& group : fetch.groups) group.group_id = GroupId("readers");
+  auto fetched = say(std::move(fetch), 8);
+  ASSERT_EQ(fetched.groups.size(), 1U) << "all of a group's offsets are told once";
+  EXPECT_EQ(fetched.groups.at(0).topics.at(0).partitions.at(0).committed_offset, Offset(3));
+
+  wire::JoinGroupRequest join;
+  join.group_id = GroupId("readers");
+  join.session_timeout_ms = join.rebalance_timeout_ms = 10000;
+  join.protocol_type = "consumer";
+  join.protocols.push_back({"range", {}});
+  EXPECT_EQ(say(std::move(join), 3).error_code.code, kNothing);
+  wire::DescribeGroupsRequest describe;
+  describe.groups.resize(3, GroupId("readers"));
+  auto described = say(std::move(describe), 5);
+  ASSERT_EQ(described.groups.size(), 1U) << "with its members";
+  EXPECT_EQ(described.groups.at(0).members.size(), 1U);
+  world.run_for(1min);  // until it has lost its member
+
+  wire::DeleteGroupsRequest remove;
+  remove.groups_names = {GroupId("readers"), GroupId("readers")};
+  auto removed = say(std::move(remove), 2);
+  ASSERT_EQ(removed.results.size(), 1U);
+  EXPECT_EQ(removed.results.at(0).error_code.code, kNothing);
+}
+
+TEST_F(RequestRules, AUserNamedTwiceIsSaidToBe) {
+  wire::DescribeUserScramCredentialsRequest request;
+  request.users.emplace();
+  for (auto user : {"anna", "bert", "anna"}) request.users->push_back({user});
+  auto answer = say(std::move(request), 0);
+  ASSERT_EQ(answer.results.size(), 2U);
+  EXPECT_EQ(answer.results.at(0).error_code.code, 92) << "DUPLICATE_RESOURCE, of anna";
+  EXPECT_EQ(answer.results.at(1).error_code.code, 91) << "RESOURCE_NOT_FOUND, of bert";
+}
+
+// A name costs a client three bytes, and what it stands for may be described in a million.
+TEST_F(RequestRules, WhatIsLargeIsDescribedOnceHoweverOftenItIsNamed) {
+  const TopicName wide("wide");
+  create("wide", 100);
+  EXPECT_EQ(metadata(std::vector<TopicName>(1000, wide)).topics.size(), 1U);
+
+  wire::DescribeTopicPartitionsRequest pages;
+  pages.topics.resize(5, {wide});
+  EXPECT_EQ(say(std::move(pages), 0).topics.size(), 1U);
+
+  wire::DescribeConfigsRequest configs;
+  configs.resources.resize(5, {kTopicResource, "wide", {}});
+  EXPECT_EQ(say(std::move(configs), 4).results.size(), 1U);
+
+  wire::DescribeProducersRequest producers;
+  producers.topics.push_back({wide, std::vector<PartitionId>(5, PartitionId(0))});
+  EXPECT_EQ(say(std::move(producers), 0).topics.at(0).partitions.size(), 1U);
+}
+
+TEST_F(RequestRules, LogDirsAreDescribedOfThePartitionsThatAreNamed) {
+  create("wide", 10);
+  create("other", 10);
+  wire::DescribeLogDirsRequest request;
+  request.topics.emplace();
+  for (int i = 0; i < 2; ++i) request.topics->push_back({TopicName("wide"), {PartitionId(3), PartitionId(7)}});
+  auto directory = say(request, 2).results.at(0);
+  ASSERT_EQ(directory.topics.size(), 1U);
+  EXPECT_EQ(directory.topics.at(0).partitions.size(), 2U);
+  request.topics.reset();
+  EXPECT_GE(say(std::move(request), 2).results.at(0).topics.size(), 3U)
+      << "and without names of all, internal ones too";
+}
+
+TEST_F(RequestRules, NoKeyAtAllStandsForAllSettings) {
+  create("orders");
+  wire::DescribeConfigsRequest request;
+  request.resources.push_back({kTopicResource, "orders", std::vector<std::string>{}});
+  EXPECT_GT(say(std::move(request), 4).results.at(0).configs.size(), 10U);
 }
 
 }  // namespace
