@@ -2,8 +2,13 @@
 
 #include "broker/api/handlers.h"
 #include "broker/api/partition_call.h"
+#include "broker/env/task_group.h"
 #include "broker/prefetch/access_feed.h"
 #include "broker/prefetch/prefetcher.h"
+
+#include <set>
+#include <utility>
+#include <vector>
 
 namespace forelog::api {
 namespace {
@@ -11,6 +16,9 @@ namespace {
 using PartitionPtr = replication::PartitionTable::PartitionPtr;
 
 constexpr Duration kAnswerWait = 30s;
+// A look-up by time may wait for the archive. One after another, those of a few hundred partitions would take longer
+// than clients wait.
+constexpr std::size_t kAskedTogether = 32;
 
 enum SpecialTime : std::int64_t {
   kLatest = -1,
@@ -63,6 +71,18 @@ Task<Result<Offset>> ask_delete(PartitionPtr partition, Offset before) {
   co_return co_await partition->delete_records(before);
 }
 
+// Partitions that the request names more than once. Kafka refuses them: there is one answer to give.
+std::set<std::pair<TopicName, PartitionId>> repeated(const wire::ListOffsetsRequest& request) {
+  std::set<std::pair<TopicName, PartitionId>> seen, twice;
+  for (const auto& topic : request.topics) {
+    for (const auto& partition : topic.partitions) {
+      std::pair name(topic.name, partition.partition_index);
+      if (!seen.insert(name).second) twice.insert(std::move(name));
+    }
+  }
+  return twice;
+}
+
 // A look-up by time announces a read: it is logged, and what it names is warmed (predictor.md, signal 2).
 void announce(Services& services, const Context& context, const TopicName& topic, PartitionId id, std::int64_t time,
               Offset offset) {
@@ -79,31 +99,65 @@ void announce(Services& services, const Context& context, const TopicName& topic
       core, [&services, core, event = std::move(event)] { services.at(core).prefetcher.on_group_event(event); });
 }
 
+// One partition of a ListOffsets request, and where its answer goes.
+struct Question {
+  const TopicName& topic;
+  const wire::ListOffsetsRequest::Topic::Partition& wanted;
+  wire::ListOffsetsResponse::Topic::Partition& out;
+};
+
+Task<void> answer(const Context& context, const Question& question, Deadline deadline) {
+  auto& services = context.services;
+  const auto& [topic, wanted, out] = question;
+  auto found = co_await call_partition(services, topic, wanted.partition_index, deadline, ask_offset, wanted.timestamp,
+                                       wanted.current_leader_epoch);
+  if (!found) {
+    out.error_code = found.error();
+    co_return;
+  }
+  out.timestamp = found->timestamp;
+  out.offset = found->offset;
+  out.leader_epoch = found->epoch;
+  if (wanted.timestamp >= 0)
+    announce(services, context, topic, wanted.partition_index, wanted.timestamp, found->offset);
+}
+
+Task<void> answer_some(const Context& context, const std::vector<Question>& questions, std::size_t& next,
+                       Deadline deadline) {
+  while (next < questions.size()) {
+    const auto& question = questions[next++];
+    co_await answer(context, question, deadline);
+  }
+}
+
 }  // namespace
 
 Task<wire::ListOffsetsResponse> list_offsets(Context context, wire::ListOffsetsRequest request) {
-  auto& services = context.services;
   auto deadline = context.received + kAnswerWait;
+  auto twice = repeated(request);
   wire::ListOffsetsResponse response;
-  for (auto& topic : request.topics) {
+  std::vector<Question> questions;
+  response.topics.reserve(request.topics.size());
+  for (const auto& topic : request.topics) {
     auto& answers = response.topics.emplace_back();
     answers.name = topic.name;
-    for (auto& wanted : topic.partitions) {
-      auto& out = answers.partitions.emplace_back();
+    answers.partitions.resize(topic.partitions.size());
+    for (std::size_t i = 0; i < topic.partitions.size(); ++i) {
+      const auto& wanted = topic.partitions[i];
+      auto& out = answers.partitions[i];
       out.partition_index = wanted.partition_index;
-      auto found = co_await call_partition(services, topic.name, wanted.partition_index, deadline, ask_offset,
-                                           wanted.timestamp, wanted.current_leader_epoch);
-      if (!found) {
-        out.error_code = found.error();
-        continue;
+      if (twice.contains({topic.name, wanted.partition_index})) {
+        out.error_code = ErrorCode::kInvalidRequest;
+      } else {
+        questions.push_back({topic.name, wanted, out});
       }
-      out.timestamp = found->timestamp;
-      out.offset = found->offset;
-      out.leader_epoch = found->epoch;
-      if (wanted.timestamp >= 0)
-        announce(services, context, topic.name, wanted.partition_index, wanted.timestamp, found->offset);
     }
   }
+  std::size_t next = 0;
+  TaskGroup askers(context.services.env.cores);
+  while (askers.running() < kAskedTogether && next < questions.size())
+    askers.spawn(answer_some(context, questions, next, deadline));
+  co_await askers.join();
   co_return response;
 }
 

@@ -153,6 +153,19 @@ TEST_F(RequestRules, AnAccessLogThatWasDeletedComesBackWithItsOwnSettings) {
   EXPECT_GT(end_of(kAccessLog, 4), 0);
 }
 
+TEST_F(RequestRules, APartitionNamedTwiceHasNoOffsets) {
+  create("orders", 2);
+  wire::ListOffsetsRequest request;
+  request.topics.push_back({TopicName("orders"), {{PartitionId(0), kNoEpoch, -1}, {PartitionId(1), kNoEpoch, -1}}});
+  request.topics.push_back({TopicName("orders"), {{PartitionId(0), kNoEpoch, -2}}});
+  auto answer = say(std::move(request), 7);
+  const auto& both = answer.topics.at(0).partitions;
+  EXPECT_EQ(both.at(0).error_code.code, kInvalidRequest);
+  EXPECT_EQ(both.at(0).offset, kNoOffset);
+  EXPECT_EQ(both.at(1).error_code.code, kNothing);
+  EXPECT_EQ(answer.topics.at(1).partitions.at(0).error_code.code, kInvalidRequest);
+}
+
 TEST_F(RequestRules, ATopicNamedTwiceOrUnclearlyIsNotDeleted) {
   auto id = create("twice");
   auto once = create("once");
@@ -280,6 +293,49 @@ TEST_F(RequestRules, WhatIsLargeIsDescribedOnceHoweverOftenItIsNamed) {
   wire::DescribeProducersRequest producers;
   producers.topics.push_back({wide, std::vector<PartitionId>(5, PartitionId(0))});
   EXPECT_EQ(say(std::move(producers), 0).topics.at(0).partitions.size(), 1U);
+}
+
+// Consumers ask for all their partitions at once, and give up after half a minute.
+TEST_F(RequestRules, LookUpsByTimeInManyColdPartitionsWaitTogether) {
+  constexpr int kPartitions = 40;
+  create("cold", kPartitions,
+         {{"remote.storage.enable", "true"},
+          {"segment.bytes", "14"},  // every batch is a shard
+          {"local.retention.bytes", "0"},
+          {"retention.ms", "-1"}});
+  for (int batches = 0; batches < 3; ++batches) {
+    wire::ProduceRequest request;
+    request.acks = -1;
+    request.timeout_ms = 10000;
+    auto& topic = request.topic_data.emplace_back();
+    topic.name = TopicName("cold");
+    for (int i = 0; i < kPartitions; ++i) {
+      log::BatchBuilder batch;
+      batch.add(1'000'000, "key", "value");
+      topic.partition_data.push_back({PartitionId(i), wire::Records(std::move(batch).build())});
+    }
+    for (const auto& each : say(std::move(request), 9).responses.at(0).partition_responses)
+      ASSERT_EQ(each.error_code.code, kNothing);
+  }
+  auto offsets_at = [&](std::int64_t time) {
+    wire::ListOffsetsRequest request;
+    request.topics.push_back({TopicName("cold"), {}});
+    for (int i = 0; i < kPartitions; ++i) request.topics[0].partitions.push_back({PartitionId(i), kNoEpoch, time});
+    return say(std::move(request), 8).topics.at(0).partitions;
+  };
+  world.run_for(5min);
+  for (const auto& local : offsets_at(-4)) ASSERT_GT(local.offset, Offset(0)) << "is in the archive alone";
+  test::run(world, machine, broker->stop());
+  test::run(world, machine, start(broker, machine.env()));
+  machine.faults().archive = {500ms, 500ms};
+  auto began = world.now();
+  auto found = offsets_at(1'000'000);
+  auto took = world.now() - began;
+  EXPECT_LT(took, 5s);
+  for (const auto& each : found) {
+    EXPECT_EQ(each.error_code.code, kNothing);
+    EXPECT_EQ(each.offset, Offset(0));
+  }
 }
 
 TEST_F(RequestRules, LogDirsAreDescribedOfThePartitionsThatAreNamed) {
