@@ -255,7 +255,8 @@ Task<void> Connection::run() {
   close();
   if (memory != nullptr) memory->remove(*this);
   frame_memory_.release();
-  co_await tasks_.join();
 }
+
+Task<void> Connection::drain() { co_await tasks_.join(); }
 
 }  // namespace forelog::api

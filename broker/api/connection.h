@@ -40,8 +40,9 @@ class Connection final : private MemoryHolder {
              ConnectionLimits limits);
   ~Connection() override;
 
-  Task<void> run();  // until either side closes
-  void close();      // makes `run` end soon
+  Task<void> run();    // until either side closes
+  Task<void> drain();  // after `run`: until its requests have ended, some of which may wait for minutes
+  void close();        // makes `run` end soon
 
  private:
   struct Answer;  // the place of one request in the order of answers

@@ -113,9 +113,11 @@ Task<void> Server::run_connection(Server& self, std::size_t core, env::Connectio
     here.open.emplace(id, &connection);
     co_await connection.run();
     here.open.erase(id);
+    // Its place is free, though a join of its client may have to wait for the other members.
+    self.parts_.env.cores.post(CoreId(0), [&self, host = std::move(host)] { self.gone(host); });
+    co_await connection.drain();
   }
   if (self.parts_.on_closed) self.parts_.on_closed(CoreId(static_cast<std::int32_t>(core)), id);
-  self.parts_.env.cores.post(CoreId(0), [&self, host = std::move(host)] { self.gone(host); });
 }
 
 void Server::gone(const std::string& host) {

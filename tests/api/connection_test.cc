@@ -94,6 +94,7 @@ class ConnectionTest : public testing::Test {
   }
   static Task<void> serve(ConnectionTest& self) {
     co_await self.served->run();
+    co_await self.served->drain();
     self.ended = true;
   }
 

@@ -48,8 +48,8 @@ AllSettings settings() {
   return out;
 }
 
-Task<void> start(std::unique_ptr<Broker>& broker, env::Env& env) {
-  broker = std::make_unique<Broker>(env, settings());
+Task<void> start(std::unique_ptr<Broker>& broker, env::Env& env, AllSettings set = settings()) {
+  broker = std::make_unique<Broker>(env, std::move(set));
   auto started = co_await broker->start();
   EXPECT_TRUE(started.has_value()) << (started ? "" : started.error().text());
 }
@@ -264,6 +264,34 @@ TEST_F(RequestRules, AGroupNamedTwiceIsToldAndDeletedOnce) {
   auto removed = say(std::move(remove), 2);
   ASSERT_EQ(removed.results.size(), 1U);
   EXPECT_EQ(removed.results.at(0).error_code.code, kNothing);
+}
+
+Task<void> join_and_go(env::Env& env) {
+  WireClient client(env, "impatient");
+  auto deadline = env.clock.now() + 30s;
+  EXPECT_TRUE((co_await client.open({"m0", 9092}, deadline)).has_value());
+  wire::JoinGroupRequest join;
+  join.group_id = GroupId("readers");
+  join.session_timeout_ms = join.rebalance_timeout_ms = 300'000;
+  join.protocol_type = "consumer";
+  join.protocols.push_back({"range", {}});
+  EXPECT_TRUE((co_await client.send(std::move(join), 3, deadline)).has_value());
+  co_await sleep_until(env.clock, env.clock.now() + 20ms);
+}
+
+// A consumer that is restarted in the middle of a rebalance leaves a join behind, which waits for the other members.
+TEST_F(RequestRules, AConnectionThatIsGoneTakesNobodysPlaceWhileItsRequestsEnd) {
+  wire::FindCoordinatorRequest find;
+  find.coordinator_keys = {"readers"};
+  EXPECT_EQ(say(std::move(find), 4).coordinators.at(0).error_code.code, kNothing);
+  test::run(world, machine, broker->stop());
+  auto one_each = settings();
+  one_each.service.connections_per_ip_max = 1;
+  test::run(world, machine, start(broker, machine.env(), std::move(one_each)));
+  world.run_for(1s);
+  test::run(world, clients, join_and_go(clients.env()));
+  world.run_for(100ms);
+  EXPECT_EQ(metadata({}).brokers.size(), 1U) << "the group still waits for members";
 }
 
 TEST_F(RequestRules, AUserNamedTwiceIsSaidToBe) {
