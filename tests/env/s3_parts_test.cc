@@ -13,6 +13,7 @@ namespace forelog::env::s3 {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 // --- location --------------------------------------------------------------------------------------------------------
 
@@ -46,6 +47,17 @@ TEST(S3Location, SaysWhatIsWrong) {
         << endpoint;
   }
   EXPECT_THAT(url({.url = "s3://logs", .endpoint = {}, .region = "eu west"}, "k"), HasSubstr("archive.s3.region"));
+}
+
+TEST(S3Location, ErrorsNeverRepeatAPassword) {
+  for (const auto* endpoint : {"http://user:SECRET@host", "http://user:SECRET@host:9000/", "user:SECRET@host",
+                               "https://SECRET@host", "ftp://u:SEC/SECRET@host", "http://u:SECRET@x@host"}) {
+    auto said = url({.url = "s3://logs", .endpoint = endpoint, .region = {}}, "k");
+    EXPECT_THAT(said, HasSubstr("archive.s3.endpoint")) << endpoint;
+    EXPECT_THAT(said, Not(HasSubstr("SECRET"))) << endpoint;
+  }
+  for (const auto* wrong : {"s3://KEY:SECRET@logs/prefix", "s3://KEY:SECRET/x@logs", "http://KEY:SECRET@host/logs"})
+    EXPECT_THAT(url({.url = wrong, .endpoint = {}, .region = {}}, "k"), Not(HasSubstr("SECRET"))) << wrong;
 }
 
 // --- credentials -----------------------------------------------------------------------------------------------------
