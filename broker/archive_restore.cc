@@ -3,6 +3,7 @@
 #include "broker/archive/manifest.h"
 #include "broker/archive/object_check.h"
 #include "broker/archive/shard_object.h"
+#include "broker/archive_guard.h"
 #include "broker/cluster/chain_record.h"
 #include "broker/cluster/metadata_access.h"
 #include "broker/cluster/records.h"
@@ -133,6 +134,10 @@ Task<Result<RestoreReport>> Restorer::run() {
     if (other && other->record.topic_id == id)
       co_return fail(ErrorCode::kAlreadyExists, "topic " + name + " has the id " + id.text() + " already");
   }
+  // Else the broker would take the archive for a wrong one, and serve the topic without its history.
+  auto checking = check_archive(env_.metadata, *env_.archive, env_.clock, env_.random, options_.prefix);
+  auto foreign = CO_TRY(co_await std::move(checking));
+  if (!foreign.empty()) co_return fail(ErrorCode::kConflict, foreign);
   CO_TRY(co_await mark(id));
   for (std::int32_t number = 0; number < report.topic.partitions; ++number) {
     PartitionId partition(number);
