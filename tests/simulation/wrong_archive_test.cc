@@ -1,6 +1,8 @@
-// A broker that is sent to an archive which is not its own.
+// A broker that is sent to an archive which is not its own, and a restore from one with strange objects.
 #include "broker/archive/identity.h"
 #include "broker/archive/shard_object.h"
+#include "broker/archive/topic_object.h"
+#include "broker/archive_restore.h"
 #include "broker/base/log.h"
 #include "broker/base/metrics.h"
 #include "tests/simulation/lone_broker.h"
@@ -10,10 +12,13 @@
 #include <string>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace forelog::simulation {
 namespace {
+
+using testing::HasSubstr;
 
 const std::string kIdentity = archive::identity_key("forelog");
 
@@ -136,6 +141,21 @@ TEST_F(WrongArchive, WithNothingArchivedAnyOneWillDo) {
   world.run_for(60s);
   EXPECT_TRUE(world.objects().contains(kIdentity));
   EXPECT_EQ(count_lines("archive_is_another"), 0U);
+}
+
+TEST(StrangeObjects, ANumberInAKeyMakesNoMillionPartitions) {
+  env::SimulatedWorld world(6);
+  auto& machine = world.machine(1);
+  archive::TopicDescription topic{"orders", *TopicId::parse("AAAAAAAAAAAAAAAAAAAAAQ"), 3, {}};
+  world.objects()[archive::description_key("forelog", 1, topic)] = archive::encode_description(topic);
+  world.objects()[archive::topic_prefix("forelog", topic.id) + "999998/00000000000000000000.0"] = Buffer::copy_of("x");
+  RestoreOptions options{.prefix = "forelog", .topic = "orders", .as = {}, .id = {}, .partial = true};
+  auto restoring = restore_topic(machine.env(), std::move(options), [](const std::string&) {});
+  auto restored = test::run(world, machine, std::move(restoring));
+  ASSERT_FALSE(restored) << restored->partitions.size();
+  EXPECT_EQ(restored.error().code, ErrorCode::kCorruptFile);
+  EXPECT_THAT(restored.error().text(), HasSubstr("999998"));
+  EXPECT_THAT(restored.error().text(), HasSubstr(archive::topic_prefix("forelog", topic.id)));
 }
 
 }  // namespace
