@@ -128,13 +128,13 @@ Task<void> Audit::check_topic(TopicId id, const archive::FoundTopic& found) {
 Task<void> Audit::expect_shard(PartitionKey key, const log::ShardDescriptor& shard,
                                const archive::FoundPartition& found, std::set<std::pair<Offset, Generation>>& named) {
   named.emplace(shard.base, shard.generation);
-  auto is_it = [&](const archive::FoundShard& other) {
-    return other.id.base == shard.base && other.id.generation == shard.generation;
-  };
-  auto at = std::ranges::find_if(found.shards, is_it);
+  // In the order of base and generation; an archive may have a hundred thousand shards of one partition.
+  std::pair wanted(shard.base, shard.generation);
+  auto place = [](const archive::FoundShard& other) { return std::pair(other.id.base, other.id.generation); };
+  auto at = std::ranges::lower_bound(found.shards, wanted, {}, place);
   auto name = archive::object_key(options_.prefix, {key, shard.base, shard.generation});
   Bytes size = -1;
-  if (at != found.shards.end()) {
+  if (at != found.shards.end() && place(*at) == wanted) {
     size = at->object_size;
   } else {
     auto info = co_await env_.archive->head(name, soon());  // it may have come after the listing
@@ -182,8 +182,8 @@ void Audit::check_order(PartitionKey key, const std::vector<Checked>& all) {
   std::vector<archive::Span> spans;
   std::vector<const Checked*> objects;
   bool all_known = true;
-  for (const auto& each : all) {
-    if (each.shard.id.partition != key) continue;
+  // In the order of the bucket's maps.
+  for (const auto& each : std::ranges::equal_range(all, key, {}, [](const auto& c) { return c.shard.id.partition; })) {
     all_known = all_known && each.span.has_value();
     if (!each.span) continue;
     spans.push_back(*each.span);

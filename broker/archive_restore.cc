@@ -3,6 +3,7 @@
 #include "broker/archive/manifest.h"
 #include "broker/archive/object_check.h"
 #include "broker/archive/shard_object.h"
+#include "broker/archive_guard.h"
 #include "broker/cluster/chain_record.h"
 #include "broker/cluster/metadata_access.h"
 #include "broker/cluster/records.h"
@@ -27,6 +28,7 @@ constexpr std::size_t kRecordShards = 128;  // in the chain record, which has ro
 constexpr std::size_t kRecordSizeMax = 60 << 10;
 constexpr std::size_t kShardsPerChange = 256;  // with their footers
 constexpr Bytes kManifestMax = 16_MiB;
+constexpr std::int32_t kUndescribedMax = 1000;  // partitions that a topic may have got since its description
 
 // One shard as its object has it.
 struct ReadShard {
@@ -89,13 +91,17 @@ Task<Result<TopicId>> Restorer::choose_topic() {
                  "several topics had the name " + options_.topic + ": say which with --id: " + ids);
 }
 
-// Where the newest description cannot be read, an older one counts, of a time with fewer partitions.
-Result<std::int32_t> count_partitions(const archive::TopicDescription& topic, const archive::FoundTopic& found) {
+// Where the newest description cannot be read, an older one counts, of a time with fewer partitions. But not each
+// object with a number in its name makes that many partitions.
+Result<std::int32_t> count_partitions(const std::string& prefix, const archive::TopicDescription& topic,
+                                      const archive::FoundTopic& found) {
   if (found.partitions.empty()) return topic.partitions;
   auto last = found.partitions.rbegin()->first.value();
-  if (last >= archive::kTopicPartitionsMax)
+  if (last >= std::min(archive::kTopicPartitionsMax, topic.partitions + kUndescribedMax))
     return fail(ErrorCode::kCorruptFile, "the archive has objects of a partition " + std::to_string(last) + " of " +
-                                             topic.name + ", which no topic has");
+                                             topic.name + ", which has " + std::to_string(topic.partitions) +
+                                             "; move those away that begin with " +
+                                             archive::partition_prefix(prefix, {topic.id, PartitionId(last)}));
   return std::max(topic.partitions, last + 1);
 }
 
@@ -119,7 +125,7 @@ Task<Result<RestoreReport>> Restorer::run() {
   const auto& found = bucket_.topics[id];
   RestoreReport report;
   report.topic = CO_TRY(co_await archive::read_description(*env_.archive, id, found, soon()));
-  report.topic.partitions = CO_TRY(count_partitions(report.topic, found));
+  report.topic.partitions = CO_TRY(count_partitions(options_.prefix, report.topic, found));
   if (!options_.as.empty()) report.topic.name = options_.as;
   auto exists = co_await env_.metadata.get(cluster::paths::topic(TopicName(report.topic.name)));
   if (exists) {
@@ -133,6 +139,10 @@ Task<Result<RestoreReport>> Restorer::run() {
     if (other && other->record.topic_id == id)
       co_return fail(ErrorCode::kAlreadyExists, "topic " + name + " has the id " + id.text() + " already");
   }
+  // Else the broker would take the archive for a wrong one, and serve the topic without its history.
+  auto checking = check_archive(env_.metadata, *env_.archive, env_.clock, env_.random, options_.prefix);
+  auto foreign = CO_TRY(co_await std::move(checking));
+  if (!foreign.empty()) co_return fail(ErrorCode::kConflict, foreign);
   CO_TRY(co_await mark(id));
   for (std::int32_t number = 0; number < report.topic.partitions; ++number) {
     PartitionId partition(number);

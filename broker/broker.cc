@@ -4,6 +4,7 @@
 #include "broker/admin_routes.h"
 #include "broker/api/internal_topics.h"
 #include "broker/api/server.h"
+#include "broker/archive_guard.h"
 #include "broker/archive_restore.h"
 #include "broker/base/log.h"
 #include "broker/cache/disk_tier.h"
@@ -81,6 +82,7 @@ struct Broker::Parts {
   std::optional<log::Wal> wal;
   log::FailingWrites failing_writes;
   std::optional<cache::DiskTier> disk_tier;
+  std::optional<ArchiveGuard> archive_guard;  // none without an archive
   std::vector<std::unique_ptr<CoreParts>> cores;
   HintRouter hint_router;
   std::int64_t boot_id;  // tells this run from the one before, in the access log and to predictors
@@ -167,7 +169,11 @@ Task<Result<TopicId>> Broker::Parts::identity_key() {
 Task<Result<void>> Broker::Parts::build_cores() {
   auto hash_key = CO_TRY(co_await identity_key()).bytes;
   cores.resize(metrics.size());
-  env::ObjectStore& archive = env.archive != nullptr ? *env.archive : no_archive;
+  if (env.archive != nullptr) {
+    archive_guard.emplace(env, settings.archive.prefix, *metrics.front());
+    archive_guard->start();
+  }
+  env::ObjectStore& archive = archive_guard ? archive_guard->store() : no_archive;
   for (std::size_t i = 0; i < cores.size(); ++i) {
     CoreId core(static_cast<std::int32_t>(i));
     prefetch::FeedIdentity identity;
@@ -271,7 +277,10 @@ Task<Result<void>> Broker::Parts::start_admin() {
     if (auto some = failing_writes.text()) return "appends are refused: " + *some;
     return {};
   };
-  admin::add_standard_routes(*http, env.cores, std::move(registries), std::move(of_archive), std::move(missing));
+  // What lies here is served all the same, so that nobody should keep clients away from it.
+  auto degraded = [this]() -> std::string { return archive_guard ? archive_guard->foreign() : std::string(); };
+  admin::add_standard_routes(*http, env.cores, std::move(registries), std::move(of_archive), std::move(missing),
+                             std::move(degraded));
   add_admin_routes(*http, services, hint_router);
   CO_TRY(co_await http->start(std::move(endpoints)));
   co_return Result<void>{};
@@ -338,6 +347,7 @@ Task<bool> Broker::Parts::stop_core(Parts& self, CoreId core) {
 Task<void> Broker::stop() {
   auto& p = *parts_;
   p.ready = false;
+  if (p.archive_guard) p.archive_guard->interrupt();
   for (std::size_t i = 0; i < p.cores.size(); ++i) {
     if (!p.cores[i]) continue;
     p.env.cores.post(CoreId(static_cast<std::int32_t>(i)), [&core = *p.cores[i]] { core.stop_archive(); });
@@ -358,6 +368,7 @@ Task<void> Broker::stop() {
   if (p.server) co_await p.server->stop();
   // Uploads go on after the next start; nobody waits for them now.
   if (p.env.archive != nullptr) p.env.archive->interrupt();
+  if (p.archive_guard) co_await p.archive_guard->stop();
   if (p.cores_started) {
     for (std::size_t i = 0; i < p.cores.size(); ++i) {
       CoreId core(static_cast<std::int32_t>(i));

@@ -106,7 +106,8 @@ def test_deleting_a_topic_empties_the_archive(new_broker):
     client = admin(broker)
     for future in client.delete_topics([topic]).values():
         future.result(20)
-    wait_until(lambda: sum(len(files) for _, _, files in os.walk(broker.archive)) == 0, 60, "the archive to be empty")
+    left = lambda: [f for _, _, files in os.walk(broker.archive) for f in files]
+    wait_until(lambda: left() == ["archive.id"], 60, "the archive to be empty but for its id")
     # A topic of the same name has another id and none of the old bytes.
     create(broker, topic, 1)
     produce(broker, topic, [b"new"], partition=0)
@@ -128,7 +129,7 @@ def test_cli_shows_shards_and_inspects_files(new_broker):
     consumer.close()
     assert broker.metric('forelog_reads_total{tier="memory"}') > 0
     assert broker.metric('forelog_reads_total{tier="archive"}') >= before
-    objects = [os.path.join(d, f) for d, _, files in os.walk(broker.archive) for f in files]
+    objects = [os.path.join(d, f) for d, _, files in os.walk(broker.archive) for f in files if f[0].isdigit()]
     assert objects
     text = broker.cli("inspect", sorted(objects)[0])
     assert "offset" in text
@@ -155,3 +156,30 @@ def test_archive_away_and_back(new_broker):
         os.rename(hidden, broker.archive)
     wait_until(lambda: archived_and_dropped(broker, topic), 90, "archiving to resume")
     assert [m.value() for m in consume(broker, topic, 7000, seconds=60)] == content + more
+
+
+def test_a_strange_archive_is_left_alone(new_broker):
+    """As when a bucket's name is mistyped, or a directory is not mounted."""
+    broker = new_broker()
+    topic = f"own-{uuid.uuid4().hex[:6]}"
+    content = settled(broker, topic, 3000)
+    broker.stop()
+    right, wrong = broker.settings["archive.url"], broker.archive + ".wrong"
+    broker.start(**{"archive.url": f"file:{wrong}"})
+    wait_until(lambda: "archive_is_another" in broker.process.log(), 20, "the broker to notice")
+    assert "archive.url does not lead to this cluster's archive" in broker.http("/health")
+    assert broker.http("/ready") == "ready\n" and broker.metric("forelog_archive_foreign") == 1
+    more = values(2000, 3000)
+    produce(broker, topic, more, partition=0)  # and clients are served, as far as it goes without history
+    tail = confluent_kafka.Consumer({"bootstrap.servers": broker.address, "group.id": uuid.uuid4().hex})
+    tail.assign([confluent_kafka.TopicPartition(topic, 0, 4999)])
+    assert wait_until(lambda: tail.poll(0.5), 20, "the last record").value() == more[-1]
+    tail.close()
+    time.sleep(1)
+    assert not [f for _, _, files in os.walk(wrong) for f in files]
+    broker.kill()
+    broker.start(**{"archive.url": right})
+    wait_until(lambda: archived_and_dropped(broker, topic), 60, "archiving to go on")
+    assert [m.value() for m in consume(broker, topic, 5000, seconds=60)] == content + more
+    assert broker.http("/health") == "ok\n" and broker.metric("forelog_archive_foreign") == 0
+    broker.kill()  # its log has said that somebody should look

@@ -106,6 +106,13 @@ def test_verify_does_not_call_sound_what_is_listed_and_cannot_be_read(tmp_path):
     assert status == 1 and f"missing: {FIRST[0].removeprefix('of/tests/')}: " in said, said
 
 
+def test_a_page_of_a_proxy_makes_no_object_a_missing_one(tmp_path):
+    sorry = b"<html><body>Not Found</body></html>"
+    with server(lambda method, path, query: (200, page(FIRST)) if "list-type" in query else (404, sorry, {"Content-Type": "text/html"})) as endpoint:
+        status, said = archive(tmp_path, endpoint, "verify", "--bucket-only")
+    assert status == 1 and f"unreadable: {FIRST[0].removeprefix('of/tests/')}: " in said and "missing: forelog/" + TOPIC_ID + "/0/" not in said, said
+
+
 # The whole object instead of the range, or the range and more: what is not wanted is not waited for.
 @pytest.mark.parametrize("status, headers, says", [(200, {}, "is not the range asked for"), (206, {"Content-Range": "bytes 0-99/100"}, "no magic at the end")], ids=["whole", "more"])
 def test_an_answer_without_end_is_not_waited_for(tmp_path, status, headers, says):

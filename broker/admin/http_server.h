@@ -60,8 +60,9 @@ class HttpServer {
 // GET /metrics (all cores summed; Prometheus text), GET /health (200 while the process answers: a new start would mend
 // nothing; its text says what is missing), GET /ready (200, or 503 while something is missing). `registries` holds one
 // registry a core, in the order of the cores; `extra`, if any, adds what is not counted by core; `ready` says what is
-// missing, empty when nothing is.
+// missing, empty when nothing is; `degraded`, if any, what is missing and keeps no client away: in /health alone.
 void add_standard_routes(HttpServer& server, env::Cores& cores, std::vector<const MetricsRegistry*> registries,
-                         std::function<void(MetricsSnapshot&)> extra, std::function<std::string()> ready);
+                         std::function<void(MetricsSnapshot&)> extra, std::function<std::string()> ready,
+                         std::function<std::string()> degraded = {});
 
 }  // namespace forelog::admin

@@ -39,13 +39,15 @@ Task<HttpResponse> say(int status, std::string text) { co_return HttpResponse{st
 }  // namespace
 
 void add_standard_routes(HttpServer& server, env::Cores& cores, std::vector<const MetricsRegistry*> registries,
-                         std::function<void(MetricsSnapshot&)> extra, std::function<std::string()> ready) {
+                         std::function<void(MetricsSnapshot&)> extra, std::function<std::string()> ready,
+                         std::function<std::string()> degraded) {
   server.route("GET", "/metrics",
                [&cores, registries = std::move(registries), extra = std::move(extra)](const HttpRequest&) {
                  return metrics(cores, registries, extra);
                });
-  server.route("GET", "/health", [ready](const HttpRequest&) {
+  server.route("GET", "/health", [ready, degraded = std::move(degraded)](const HttpRequest&) {
     auto missing = ready();
+    if (missing.empty() && degraded) missing = degraded();
     return say(200, missing.empty() ? "ok" : "degraded: " + missing);
   });
   server.route("GET", "/ready", [ready = std::move(ready)](const HttpRequest&) {

@@ -1,5 +1,6 @@
 #include "broker/archive/bucket.h"
 
+#include "broker/archive/identity.h"
 #include "broker/archive/manifest.h"
 #include "broker/archive/shard_object.h"
 
@@ -31,6 +32,7 @@ std::optional<PartitionKey> partition_of(std::string_view prefix, std::string_vi
 void sort_in(Bucket& bucket, std::string_view prefix, const env::ObjectInfo& object) {
   ++bucket.objects;
   bucket.bytes += object.size;
+  if (object.key == identity_key(prefix)) return;
   if (auto shard = parse_object_key(prefix, object.key)) {
     auto& partition = bucket.topics[shard->partition.topic].partitions[shard->partition.partition];
     partition.shards.push_back({*shard, object.size});

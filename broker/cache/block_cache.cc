@@ -40,6 +40,7 @@ struct BlockCache::InFlight {
 struct BlockCache::DiskAnswer {
   explicit DiskAnswer(env::Clock& clock) : changed(clock) {}
   Event changed;
+  bool asked = false;  // the shard's checksums came, without which nothing of the disk is believed
   bool complete = false;
 };
 
@@ -391,7 +392,7 @@ Task<void> BlockCache::ask_disk(std::shared_ptr<Load> load) {
   }
   auto missing = std::int64_t{still_missing(*load).count};
   metrics_.disk_misses.add(missing);
-  if (!answer->complete && missing > 0) ++metrics_.disk_timeouts;
+  if (answer->asked && !answer->complete && missing > 0) ++metrics_.disk_timeouts;
   metrics_.disk_wait.record(parts_.clock.now() - began);
 }
 
@@ -403,7 +404,10 @@ Task<void> BlockCache::read_disk(BlockCache& self, std::shared_ptr<Load> load, s
   };
   auto range = load->range;
   auto sums = co_await self.parts_.source.sums(range.shard, self.parts_.clock.now() + kDiskPatience);
-  if (sums) co_await self.parts_.disk->find(range, *std::move(sums), std::move(on_block));
+  if (sums) {
+    answer->asked = true;
+    co_await self.parts_.disk->find(range, *std::move(sums), std::move(on_block));
+  }
   answer->complete = true;
   answer->changed.notify();
 }

@@ -230,7 +230,9 @@ Result<void> restore(const Arguments& arguments) {
       fmt::print("     the broker deletes objects before offset {} once it runs: copy first what you want to keep\n",
                  partition.start.value());
   }
-  fmt::print("start the broker: it serves the topic\n");
+  fmt::print(
+      "start the broker: it serves the topic. The broker that it came from must not run beside it with the same\n"
+      "archive: both would give the same names to their shards, and remove those of each other\n");
   return {};
 }
 
@@ -263,7 +265,8 @@ Command archive_command() {
               "  --admin HOST:PORT  where a broker that runs is asked (the first of its admin.listeners)\n\n"
               "topics lists what topics the archive has.\n\n"
               "restore rebuilds a topic, with its id, settings, offsets, epochs and producers, from nothing but the\n"
-              "archive, into the stores of a stopped broker. What was not archived yet is not there.\n"
+              "archive, into the stores of a stopped broker. What was not archived yet is not there. The broker that\n"
+              "the topic came from must not run beside it with the same archive.\n"
               "  --id TOPIC_ID      which, when several topics had this name\n"
               "  --as NAME          under another name\n"
               "  --partial          where shards are missing or damaged: the newest unbroken run of each partition; "

@@ -44,8 +44,9 @@ class HttpServerTest : public testing::Test {
       counters.push_back(std::make_unique<Counter>(*registries.back(), "forelog_reads_total", "Reads."));
       counters.back()->add(core + 1);
     }
-    add_standard_routes(server, machine.cores(), {registries[0].get(), registries[1].get()}, nullptr,
-                        [this] { return missing; });
+    add_standard_routes(
+        server, machine.cores(), {registries[0].get(), registries[1].get()}, nullptr, [this] { return missing; },
+        [this] { return degraded; });
     std::vector<env::Endpoint> endpoints{{machine.host(), 0}};
     auto started = test::run(world, machine, server.start(endpoints));
     EXPECT_TRUE(started) << started.error().text();
@@ -89,7 +90,7 @@ class HttpServerTest : public testing::Test {
   HttpServer server;
   std::vector<std::unique_ptr<MetricsRegistry>> registries;
   std::vector<std::unique_ptr<Counter>> counters;
-  std::string missing;
+  std::string missing, degraded;
   env::Endpoint address;
 };
 
@@ -132,6 +133,14 @@ TEST_F(HttpServerTest, ReadyNamesWhatIsMissing) {
   auto answer = ask({get("/ready")});
   EXPECT_EQ(status_of(answer), "HTTP/1.1 503 Service Unavailable");
   EXPECT_EQ(body_of(answer), "no controller\n");
+}
+
+TEST_F(HttpServerTest, WhatKeepsNoClientAwayIsInHealthAlone) {
+  degraded = "another archive";
+  EXPECT_EQ(status_of(ask({get("/ready")})), "HTTP/1.1 200 OK");
+  auto answer = ask({get("/health")});
+  EXPECT_EQ(status_of(answer), "HTTP/1.1 200 OK");
+  EXPECT_EQ(body_of(answer), "degraded: another archive\n");
 }
 
 TEST_F(HttpServerTest, AStreamComesInChunksAndEnds) {

@@ -2,6 +2,7 @@
 #include "broker/archive/bucket.h"
 
 #include "broker/archive/archive_source.h"
+#include "broker/archive/identity.h"
 #include "tests/support/worlds.h"
 
 #include <gmock/gmock.h>
@@ -93,11 +94,12 @@ TEST(Bucket, SortsWhatItFinds) {
   put(folder + "1/manifest/00000000000000000010-01234567", "x");
   put("p/somebody/else", "x");
   put("q/not ours", "x");
+  put(identity_key("p"), "x");
   auto none = [](const Bucket&) {};
   auto& env = world.env();
   auto bucket = world.run(list_bucket(*env.archive, env.clock, "p", std::nullopt, none));
   ASSERT_TRUE(bucket) << bucket.error().text();
-  EXPECT_EQ(bucket->objects, 7u);
+  EXPECT_EQ(bucket->objects, 8u);
   EXPECT_THAT(bucket->strangers, ElementsAre("p/somebody/else"));
   ASSERT_EQ(bucket->topics.size(), 1u);
   auto& found = bucket->topics.begin()->second;

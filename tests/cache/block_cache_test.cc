@@ -46,12 +46,14 @@ class Source final : public BlockSource {
   Task<Result<BlockSums>> sums(ShardId, Deadline) override {
     auto all = std::make_shared<std::vector<std::uint32_t>>();
     for (std::uint32_t i = 0; i < 32; ++i) all->push_back(crc32c(contents(i)));
+    co_await sleep_until(clock_, clock_.now() + index_delay);
     if (has_no_index) co_return fail(ErrorCode::kArchiveUnavailable, "the index");
     co_return all;
   }
 
   std::vector<BlockRange> loads;
   bool has_no_index = false;
+  Duration index_delay{};
   std::vector<LoadPriority> priorities;
   std::map<std::uint32_t, int> times_loaded;
   Duration delay = 50ms;
@@ -393,6 +395,17 @@ TEST_F(BlockCacheTest, WithoutTheShardsIndexTheDiskIsNotBelieved) {
   source.has_no_index = true;
   EXPECT_EQ(*get(0), contents(0));
   EXPECT_EQ(cache->find(block(0))->origin, BlockOrigin::archive);
+}
+
+TEST_F(BlockCacheTest, AnIndexThatIsLateIsNoFaultOfTheDisk) {
+  behind = &disk;
+  make(64);
+  disk.has = {0};
+  source.index_delay = 2s;
+  EXPECT_EQ(*get(0), contents(0));
+  EXPECT_EQ(cache->find(block(0))->origin, BlockOrigin::archive);
+  world.run_for(3s);
+  EXPECT_EQ(cache->metrics().disk_timeouts.value(), 0);
 }
 
 TEST_F(BlockCacheTest, OneRequestBringsWhatTheDiskLacks) {

@@ -13,6 +13,7 @@ namespace forelog::env::s3 {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 // --- location --------------------------------------------------------------------------------------------------------
 
@@ -46,6 +47,17 @@ TEST(S3Location, SaysWhatIsWrong) {
         << endpoint;
   }
   EXPECT_THAT(url({.url = "s3://logs", .endpoint = {}, .region = "eu west"}, "k"), HasSubstr("archive.s3.region"));
+}
+
+TEST(S3Location, ErrorsNeverRepeatAPassword) {
+  for (const auto* endpoint : {"http://user:SECRET@host", "http://user:SECRET@host:9000/", "user:SECRET@host",
+                               "https://SECRET@host", "ftp://u:SEC/SECRET@host", "http://u:SECRET@x@host"}) {
+    auto said = url({.url = "s3://logs", .endpoint = endpoint, .region = {}}, "k");
+    EXPECT_THAT(said, HasSubstr("archive.s3.endpoint")) << endpoint;
+    EXPECT_THAT(said, Not(HasSubstr("SECRET"))) << endpoint;
+  }
+  for (const auto* wrong : {"s3://KEY:SECRET@logs/prefix", "s3://KEY:SECRET/x@logs", "http://KEY:SECRET@host/logs"})
+    EXPECT_THAT(url({.url = wrong, .endpoint = {}, .region = {}}, "k"), Not(HasSubstr("SECRET"))) << wrong;
 }
 
 // --- credentials -----------------------------------------------------------------------------------------------------
@@ -219,10 +231,32 @@ TEST_F(S3Failures, OnlyAMissingObjectIsNotFound) {
   EXPECT_EQ(judge_status(404, "InvalidAccessKeyId").error.code, ErrorCode::kArchiveUnavailable);
 }
 
+// What stands between broker and server, or a web server at the wrong address, knows nothing of objects.
+TEST_F(S3Failures, A404ThatIsNotS3sSaysNothingOfTheObject) {
+  auto judge_page = [&](std::string body, std::string type) {
+    Answer answer;
+    answer.status = 404;
+    answer.headers["content-type"] = std::move(type);
+    answer.body = std::move(body);
+    return judge(answer, location, "GET k", now);
+  };
+  for (const auto& verdict :
+       {judge_page("<html><body>Not Found</body></html>", "text/html"), judge_page("no such page\n", "text/plain"),
+        judge_page("<html><body>Not Found<br></body></html>", ""), judge_page("", "text/html; charset=utf-8")}) {
+    EXPECT_EQ(verdict.error.code, ErrorCode::kArchiveUnavailable);
+    EXPECT_EQ(verdict.outcome, Outcome::refused);
+    EXPECT_THAT(verdict.error.text(), HasSubstr("archive.s3.endpoint"));
+  }
+  EXPECT_EQ(judge_page("", "application/xml").error.code, ErrorCode::kNotFound);
+}
+
 TEST_F(S3Failures, KeysThatTheServerDoesNotTakeAreReadAgain) {
   for (const auto* code : {"ExpiredToken", "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch"})
     EXPECT_TRUE(judge_status(403, code).keys_expired) << code;
   EXPECT_FALSE(judge_status(403, "AccessDenied").keys_expired);
+  // An answer to HEAD does not say why.
+  EXPECT_TRUE(judge_status(403).keys_expired);
+  EXPECT_TRUE(judge_status(400).keys_expired);
 }
 
 TEST(S3Backoff, DoublesWithJitterUntilTheTimeIsUp) {

@@ -1,5 +1,6 @@
-// Any bytes, as a manifest, as a chain record and as the name of an object. What decodes must encode, and decode to the
-// same again.
+// Any bytes, as a manifest, as a chain record, as an archive's id and as the name of an object. What decodes must
+// encode, and decode to the same again.
+#include "broker/archive/identity.h"
 #include "broker/archive/manifest.h"
 #include "broker/archive/shard_object.h"
 #include "broker/base/byte_writer.h"
@@ -33,6 +34,9 @@ void check_all(ByteView bytes) {
   }
   if (auto shard = archive::parse_object_key("forelog", as_text(bytes))) {
     CHECK(archive::object_key("forelog", *shard) == as_text(bytes));
+  }
+  if (auto id = archive::decode_identity(as_text(bytes))) {
+    CHECK(*archive::decode_identity(archive::encode_identity(*id)) == *id);
   }
   (void)archive::parse_manifest_key("forelog", kPartition, as_text(bytes));
 }

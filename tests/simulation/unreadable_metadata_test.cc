@@ -1,47 +1,11 @@
-#include "broker/broker.h"
 #include "broker/cluster/records.h"
-#include "broker/log/batch_builder.h"
-#include "broker/wire/messages.h"
 #include "tests/simulation/lone_broker.h"
-#include "tests/simulation/wire_client.h"
 #include "tests/support/run_task.h"
 
 #include <gtest/gtest.h>
 
 namespace forelog::simulation {
 namespace {
-
-Task<void> start(std::unique_ptr<Broker>& broker, env::Env& env) {
-  broker = std::make_unique<Broker>(env, lone_broker_settings());
-  auto started = co_await broker->start();
-  EXPECT_TRUE(started.has_value()) << (started ? "" : started.error().text());
-}
-
-Task<void> stop(std::unique_ptr<Broker>& broker) {
-  co_await broker->stop();
-  broker.reset();
-}
-
-template <class Request>
-Task<typename Request::Response> ask(env::Env& env, Request request, int version) {
-  WireClient client(env, "test");
-  auto deadline = env.clock.now() + 30s;
-  auto opened = co_await client.open({"m0", 9092}, deadline);
-  EXPECT_TRUE(opened.has_value());
-  auto answer = co_await client.call(std::move(request), static_cast<wire::Version>(version), deadline);
-  EXPECT_TRUE(answer.has_value()) << (answer ? "" : answer.error().text());
-  co_return answer ? *std::move(answer) : typename Request::Response{};
-}
-
-wire::ProduceRequest one_record() {
-  wire::ProduceRequest request;
-  request.acks = -1;
-  request.timeout_ms = 10000;
-  log::BatchBuilder batch;
-  batch.add(1'000'000, "key", "value");
-  request.topic_data.push_back({TopicName("kept"), {{PartitionId(0), wire::Records(std::move(batch).build())}}});
-  return request;
-}
 
 Task<env::Znode> znode(env::Env& env, std::string path) {
   co_return (co_await env.metadata.get(path)).value_or(env::Znode{});
@@ -65,7 +29,7 @@ TEST(UnreadableMetadata, KeepsThePartitionsOfATopicWhoseRecordCannotBeRead) {
   wire::CreateTopicsRequest create;
   create.topics.push_back({TopicName("kept"), 1, 1, {}, {{"retention.ms", "-1"}}});
   EXPECT_TRUE(test::run(world, clients, ask(clients.env(), create, 7)).topics.at(0).error_code.ok());
-  auto produced = test::run(world, clients, ask(clients.env(), one_record(), 9));
+  auto produced = test::run(world, clients, ask(clients.env(), one_record("kept"), 9));
   ASSERT_TRUE(produced.responses.at(0).partition_responses.at(0).error_code.ok());
 
   auto path = cluster::paths::topic(TopicName("kept"));

@@ -27,7 +27,8 @@ constexpr Duration kArchiveStopMax = 1s;
 Result<std::string> archive_directory(const std::string& url) {
   constexpr std::string_view kFile = "file:";
   if (!url.starts_with(kFile))
-    return fail(ErrorCode::kInvalidSetting, "archive.url '" + url + "' is neither file:/path nor s3://bucket/prefix");
+    return fail(ErrorCode::kInvalidSetting,
+                "archive.url '" + s3::without_secrets(url) + "' is neither file:/path nor s3://bucket/prefix");
   auto path = url.substr(kFile.size());
   if (path.starts_with("//")) path = path.substr(2);  // file:///path, with an empty host
   if (!path.starts_with('/'))

@@ -105,10 +105,20 @@ Verdict judge_refusal(const Answer& answer, const Location& location, const std:
                      said.code == "TokenRefreshRequired" || said.code == "InvalidAccessKeyId" ||
                      said.code == "XAdminUserNotFound" || said.code == "SignatureDoesNotMatch" ||
                      said.code == "InvalidSignature";
+  // An answer to HEAD does not say why; a broker that only archives may ask nothing else for hours.
+  if (answer.body.empty() && (answer.status == 400 || answer.status == 401 || answer.status == 403))
+    out.keys_expired = true;
   // Bytes that arrived damaged arrive well the next time.
   out.again = said.code == "BadDigest" || said.code == "XAmzContentSHA256Mismatch" || said.code == "InvalidDigest" ||
               said.code == "RequestTimeout" || said.code == "IncompleteBody" || said.code == "OperationAborted";
   return out;
+}
+
+// Whether S3 itself may have said that there is no object: a proxy, or some other server at the wrong address, answers
+// with a page of its own. Taken for S3's word it would make every shard a lost one.
+bool is_of_s3(const Answer& answer) {
+  if (answer.body.empty()) return !answer.header("content-type").starts_with("text/html");  // to HEAD
+  return parse_error(answer.body).has_value();
 }
 
 }  // namespace
@@ -117,6 +127,10 @@ Verdict judge(const Answer& answer, const Location& location, const std::string&
   if (answer.transport != Transport::ok) return judge_transport(answer, location, what);
   if (answer.status >= 200 && answer.status < 300) return {};
   auto code = answer.body.empty() ? std::string() : parse_error(answer.body).value_or(ServerError{}).code;
+  if (answer.status == 404 && !is_of_s3(answer))
+    return verdict(
+        Outcome::refused, false, ErrorCode::kArchiveUnavailable,
+        what + ": 404, but not as S3 says it; does something else answer at archive.s3.endpoint, or on the way?");
   if (answer.status == 404 && (code.empty() || code == "NoSuchKey" || code == "NoSuchUpload"))
     return verdict(Outcome::not_found, false, ErrorCode::kNotFound, what + (code.empty() ? "" : ": " + code));
   bool throttled = answer.status == 429 || code == "SlowDown" || code == "ServiceUnavailable" ||

@@ -23,7 +23,7 @@ Result<void> check_bucket(const std::string& bucket, const std::string& url) {
             bucket.find("..") == std::string::npos;
   if (ok) return {};
   return fail(ErrorCode::kInvalidSetting,
-              "archive.url '" + url + "': '" + bucket +
+              "archive.url '" + without_secrets(url) + "': '" + (url.contains('@') ? "***" : bucket) +
                   "' is not the name of a bucket (3 to 63 of a-z, 0-9, '-' and '.'), as in s3://bucket/prefix");
 }
 
@@ -34,9 +34,11 @@ struct Endpoint {
 
 Result<Endpoint> parse_endpoint(const std::string& text) {
   auto wrong = [&](const std::string& why) {
-    return fail(ErrorCode::kInvalidSetting,
-                "archive.s3.endpoint '" + text + "': " + why + "; it looks like https://host or http://host:port");
+    return fail(ErrorCode::kInvalidSetting, "archive.s3.endpoint '" + without_secrets(text) + "': " + why +
+                                                "; it looks like https://host or http://host:port");
   };
+  if (text.find('@') != std::string::npos)
+    return wrong("it holds a user or a password, and keys stand in settings of their own");
   Endpoint endpoint;
   auto separator = text.find("://");
   if (separator == std::string::npos) return wrong("it begins with http:// or https://");
@@ -63,10 +65,19 @@ Result<Endpoint> parse_endpoint(const std::string& text) {
 
 }  // namespace
 
+std::string without_secrets(const std::string& url) {
+  auto at = url.rfind('@');
+  if (at == std::string::npos) return url;
+  auto separator = url.find("://");
+  auto begin = separator == std::string::npos || separator > at ? 0 : separator + 3;
+  return url.substr(0, begin) + "***" + url.substr(at);
+}
+
 Result<Location> locate(const LocationSettings& settings) {
   constexpr std::string_view kScheme = "s3://";
   if (!settings.url.starts_with(kScheme))
-    return fail(ErrorCode::kInvalidSetting, "archive.url '" + settings.url + "' is not s3://bucket/prefix");
+    return fail(ErrorCode::kInvalidSetting,
+                "archive.url '" + without_secrets(settings.url) + "' is not s3://bucket/prefix");
   Location out;
   auto rest = settings.url.substr(kScheme.size());
   auto slash = std::min(rest.find('/'), rest.size());
@@ -76,8 +87,8 @@ Result<Location> locate(const LocationSettings& settings) {
   while (out.prefix.ends_with('/')) out.prefix.pop_back();
   if (!out.prefix.empty()) {
     if (!is_object_key(out.prefix))
-      return fail(ErrorCode::kInvalidSetting,
-                  "archive.url '" + settings.url + "': the prefix has an empty part, or one that is '.' or '..'");
+      return fail(ErrorCode::kInvalidSetting, "archive.url '" + without_secrets(settings.url) +
+                                                  "': the prefix has an empty part, or one that is '.' or '..'");
     out.prefix += '/';
   }
   out.region = settings.region.empty() ? kDefaultRegion : settings.region;

@@ -33,6 +33,9 @@ struct Location {
   std::string text() const;  // "s3://bucket/prefix at https://host": for people
 };
 
+// `url` as errors may repeat it: without what stands before an '@', which may be a password.
+std::string without_secrets(const std::string& url);
+
 // InvalidSetting says which setting is wrong, and what it should look like.
 Result<Location> locate(const LocationSettings& settings);
 
