@@ -55,6 +55,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   void write_failed(Error error);
   void write_works();
   static Task<Result<void>> write_some(Impl& self);
+  Task<Result<void>> stored_in(env::File& file, const GrowingShard& shard, Bytes position, Slices bytes);
   Task<Result<void>> written_up_to(Offset offset);  // waits for the write loop
   Task<Result<env::FilePtr>> file_of(std::shared_ptr<GrowingShard> shard);
 
@@ -112,6 +113,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<void> stop();
   Task<Result<void>> remove_files();
   GrowingShard* growing_at(Offset base);
+  bool is_cut(const GrowingShard& shard) const { return chain.open() == nullptr || &shard != growing.back().get(); }
 
   // --- opening and truncation (local_log_open.cc) ---
   Task<Result<void>> open();

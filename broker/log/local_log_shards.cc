@@ -41,12 +41,12 @@ Task<Result<void>> LocalLog::Impl::checkpoint() {
   std::vector<Part> parts;
   for (const auto& shard : growing) {
     auto size = shard->builder.size();
-    bool is_cut = chain.open() == nullptr || shard != growing.back();
-    bool noted = shard->synced == size && shard->noted_size == size && shard->noted_cut == is_cut;
+    bool ended = is_cut(*shard);
+    bool noted = shard->synced == size && shard->noted_size == size && shard->noted_cut == ended;
     if (size == 0 || noted) continue;
     change.put_shard(describe(*shard));
-    change.put_footer(shard->id(), shard->builder.finish(is_cut ? shard->snapshot : snapshot()).encode());
-    parts.push_back({shard, size, is_cut});
+    change.put_footer(shard->id(), shard->builder.finish(ended ? shard->snapshot : snapshot()).encode());
+    parts.push_back({shard, size, ended});
   }
   change.put_state(state);
   appended_since_checkpoint = 0;
