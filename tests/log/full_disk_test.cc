@@ -1,6 +1,9 @@
 // A disk that appends have filled, and what retention can still do about it.
 #include "broker/log/shard_rewriter.h"
+#include "broker/log/wal_format.h"
 #include "tests/log/log_fixture.h"
+
+#include <algorithm>
 
 namespace forelog::log {
 namespace {
@@ -125,6 +128,25 @@ TEST_F(FullDisk, ARewrittenShardLeavesRoomForTheChangeThatNamesIt) {
   EXPECT_EQ(refused.error().code, ErrorCode::kDiskFull);
   leave(8_MiB);
   EXPECT_TRUE(rewrite());
+  stop();
+}
+
+// Files of the write-ahead log that wait to be used again have the room for what replay puts back.
+TEST_F(FullDisk, ReplayHasTheRoomOfFilesThatWaited) {
+  wal_file = 256_KiB;
+  start();
+  for (int i = 0; i < 300; ++i) append(batch_of(std::string(5000, 'x')));
+  ASSERT_TRUE(run_here(log().checkpoint()));
+  for (int i = 0; i < 20; ++i) append(batch_of(std::string(5000, 'y')));
+  world->run_for(10s);
+  ASSERT_TRUE(run_here(machine->env().files.sync_directory("data/wal")));  // as the next file would
+  crash(env::SimulatedWorld::Loss::all);
+  auto names = *machine->disk().list("data/wal");
+  ASSERT_TRUE(std::ranges::any_of(names, is_wal_spare_name)) << "the test needs one that waits";
+  leave(10_KiB);
+  ASSERT_NO_FATAL_FAILURE(start(settings));
+  machine->faults() = {};
+  EXPECT_EQ(values().size(), 320U);
   stop();
 }
 
