@@ -78,6 +78,8 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<Result<std::optional<TimestampedOffset>>> find_by_time(std::int64_t timestamp, Offset limit);
   Task<Result<std::optional<TimestampedOffset>>> find_by_time_in(ShardDescriptor shard, std::int64_t timestamp,
                                                                  Offset limit);
+  Task<Result<std::optional<TimestampedOffset>>> newest_in(ShardDescriptor shard, Offset limit);
+  Task<Result<TimestampedOffset>> newer_between(Offset from, Offset to, TimestampedOffset than);
   Offset local_start() const;
 
   // --- the life of shards (local_log_shards.cc) ---
