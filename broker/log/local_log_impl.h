@@ -177,6 +177,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   bool writing = false;
   bool turn_taken = false;
   bool checkpoint_spawned = false;
+  bool checkpoint_again = false;       // somebody wants what the one under way does not have
   bool truncation_logged = false;      // in this life
   bool truncation_unfinished = false;  // files have more than the log; only the write-ahead log knows
   bool closing = false;
