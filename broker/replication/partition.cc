@@ -323,7 +323,8 @@ Task<Result<OffsetAnswer>> Partition::find_by_time(std::int64_t timestamp) {
     if (!archived_.empty() && archived_.start() < began_at) {
       auto deadline = context_.env.clock.now() + kColdLookupMax;
       auto found = CO_TRY(co_await archived_.find_by_time(log_start(), timestamp, deadline));
-      if (found && found->offset < high_watermark() && found->offset >= log_start()) {
+      if (found && found->offset < log_start()) continue;  // deleted while we looked
+      if (found && found->offset < high_watermark()) {
         co_return OffsetAnswer{found->timestamp, found->offset, epoch_at(found->offset)};
       }
     }
