@@ -408,10 +408,14 @@ Task<void> Partition::seal_and_note() {
   }
   sealing_ = false;
   if (!sealed) {
-    log_line(warn, "seal_failed", {{"partition", key_}, {"error", sealed.error()}});
-  } else if (*sealed > 0) {
-    archiver_->wake();
+    auto code = sealed.error().code;  // a full disk would be a line a second
+    if (std::exchange(seal_failure_told_, code) != code) {
+      log_line(warn, "seal_failed", {{"partition", key_}, {"error", sealed.error()}});
+    }
+    co_return;
   }
+  seal_failure_told_.reset();
+  if (*sealed > 0) archiver_->wake();
 }
 
 Task<void> Partition::stop_tasks() {

@@ -177,6 +177,43 @@ TEST(Partition, ALookUpByTimeBeginsAgainWhereTheLogDoes) {
   run(world, machine, core.stop());
 }
 
+TEST(Partition, AShardThatCannotBeSealedIsOneLineInTheLog) {
+  set_log_level(warn);
+  int lines = 0;
+  set_log_sink([&](LogLevel, std::string_view line) { lines += line.find("seal_failed") != line.npos ? 1 : 0; });
+  log::TopicSettings settings;
+  settings.segment_bytes = 14;
+  settings.retention = -1ms;
+  env::SimulatedWorld world(7);
+  auto& machine = world.machine();
+  Core core(machine.env());
+  run(world, machine, core.start());
+  auto opened = run(world, machine, Partition::open(core.context, topic(kPartition, settings), kPartition, Epoch(1)));
+  auto& partition = **opened;
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(run(world, machine, append(partition)).has_value());
+  EXPECT_TRUE(world.run_until([&] { return partition.high_watermark() == Offset(2); }, 10s));
+  auto fail_and_mend = [&] {
+    machine.faults().disk_read_only = true;
+    for (int i = 0; i < 10; ++i) {
+      run(world, machine, tick(partition, machine.env().clock));
+      world.run_for(1s);
+    }
+    machine.faults() = {};
+    run(world, machine, tick(partition, machine.env().clock));
+    world.run_for(1s);
+  };
+  fail_and_mend();
+  EXPECT_EQ(lines, 1);
+  EXPECT_EQ(partition.chain().shards().front().state, log::ShardState::sealed);
+  EXPECT_TRUE(run(world, machine, append(partition)).has_value());
+  EXPECT_TRUE(world.run_until([&] { return partition.high_watermark() == Offset(3); }, 10s));
+  fail_and_mend();
+  EXPECT_EQ(lines, 2) << "it is told again when it had worked";
+  set_log_sink({});
+  run(world, machine, partition.close());
+  run(world, machine, core.stop());
+}
+
 env::Path directory_of(PartitionKey key) { return log::partition_directory("data", key); }
 
 Task<bool> has_files(Core& core, PartitionKey key) {
