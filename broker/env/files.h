@@ -30,6 +30,9 @@ enum class OpenMode : std::uint8_t {
 // a change of metadata, and the local store takes no change on the last 8 MiB.
 inline constexpr Bytes kDiskReserve = 16_MiB;
 
+// What is left of a reserve by those who may use some of it, because more is free when they are through.
+constexpr Bytes left_by_what_frees_space(Bytes reserve) { return reserve - reserve / 4; }
+
 class File {
  public:
   virtual ~File() = default;
@@ -45,6 +48,9 @@ class File {
   // `write_at` for what comes without end: fails DiskFull where the file would grow into the last kDiskReserve. So do
   // the two that are made of it. The default only writes.
   virtual Task<Result<void>> write_leaving_room(std::int64_t offset, Slices slices);
+  // The same for what must be written before space can be freed: it may take a quarter of the reserve. The default only
+  // writes.
+  virtual Task<Result<void>> write_to_free_space(std::int64_t offset, Slices slices);
   // `write_leaving_room`, and the system begins to store what it has got, without anybody waiting: a sync later finds
   // little to do, and the disk is not flooded at once. The default only writes.
   virtual Task<Result<void>> write_and_begin_writeback(std::int64_t offset, Slices slices);

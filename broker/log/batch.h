@@ -152,8 +152,9 @@ struct TimestampedOffset {
 // LogAppendTime.
 Result<std::optional<TimestampedOffset>> find_by_time(BatchView batch, std::int64_t timestamp, Bytes size_max,
                                                       Offset from = Offset(0));
-// Record with the batch's largest timestamp; the first of several.
-Result<TimestampedOffset> find_max_timestamp(BatchView batch, Bytes size_max);
+// Record with the largest timestamp of those at or after `from`, the first of several; an offset of -1 when there is
+// none.
+Result<TimestampedOffset> find_max_timestamp(BatchView batch, Bytes size_max, Offset from = Offset(0));
 
 // --- runs of batches -------------------------------------------------------------------------------------------------
 // Calls `visit` for each whole batch in `slices`, read as one run of bytes; batches may straddle slices (then they are

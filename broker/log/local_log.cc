@@ -239,17 +239,21 @@ Task<Result<void>> LocalLog::Impl::write_some(Impl& self) {
   auto shard = *at;
   auto file = CO_TRY(co_await self.file_of(shard));
   auto size = total_size(next.bytes);
-  // With a write-ahead log, files are released by syncs, which must not stall the disk; without one, nobody waits for
-  // any.
-  auto stored = self.durability() == Durability::wal
-                    ? file->write_and_begin_writeback(next.position, std::move(next.bytes))
-                    : file->write_leaving_room(next.position, std::move(next.bytes));
-  CO_TRY(co_await std::move(stored));
+  CO_TRY(co_await self.stored_in(*file, *shard, next.position, std::move(next.bytes)));
   shard->written = next.position + size;
   self.written_end = std::max(self.written_end, next.end);
   self.tail.mark_written(next.end);
   self.update_durable();
   co_return Result<void>{};
+}
+
+Task<Result<void>> LocalLog::Impl::stored_in(env::File& file, const GrowingShard& shard, Bytes position, Slices bytes) {
+  // What has ended can be sealed then, and deleted or archived: a full disk would stay full without that.
+  if (is_cut(shard)) return file.write_to_free_space(position, std::move(bytes));
+  // With a write-ahead log, files are released by syncs, which must not stall the disk; without one, nobody waits for
+  // any.
+  if (durability() == Durability::wal) return file.write_and_begin_writeback(position, std::move(bytes));
+  return file.write_leaving_room(position, std::move(bytes));
 }
 
 Task<Result<env::FilePtr>> LocalLog::Impl::file_of(std::shared_ptr<GrowingShard> shard) {

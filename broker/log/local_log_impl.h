@@ -55,6 +55,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   void write_failed(Error error);
   void write_works();
   static Task<Result<void>> write_some(Impl& self);
+  Task<Result<void>> stored_in(env::File& file, const GrowingShard& shard, Bytes position, Slices bytes);
   Task<Result<void>> written_up_to(Offset offset);  // waits for the write loop
   Task<Result<env::FilePtr>> file_of(std::shared_ptr<GrowingShard> shard);
 
@@ -77,6 +78,8 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<Result<std::optional<TimestampedOffset>>> find_by_time(std::int64_t timestamp, Offset limit);
   Task<Result<std::optional<TimestampedOffset>>> find_by_time_in(ShardDescriptor shard, std::int64_t timestamp,
                                                                  Offset limit);
+  Task<Result<std::optional<TimestampedOffset>>> newest_in(ShardDescriptor shard, Offset limit);
+  Task<Result<TimestampedOffset>> newer_between(Offset from, Offset to, TimestampedOffset than);
   Offset local_start() const;
 
   // --- the life of shards (local_log_shards.cc) ---
@@ -112,6 +115,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<void> stop();
   Task<Result<void>> remove_files();
   GrowingShard* growing_at(Offset base);
+  bool is_cut(const GrowingShard& shard) const { return chain.open() == nullptr || &shard != growing.back().get(); }
 
   // --- opening and truncation (local_log_open.cc) ---
   Task<Result<void>> open();
@@ -173,6 +177,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   bool writing = false;
   bool turn_taken = false;
   bool checkpoint_spawned = false;
+  bool checkpoint_again = false;       // somebody wants what the one under way does not have
   bool truncation_logged = false;      // in this life
   bool truncation_unfinished = false;  // files have more than the log; only the write-ahead log knows
   bool closing = false;

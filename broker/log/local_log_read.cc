@@ -241,6 +241,55 @@ Task<Result<std::optional<TimestampedOffset>>> LocalLog::Impl::find_by_time_in(S
   co_return std::nullopt;
 }
 
+// The record of the shard with the largest timestamp, of those from the log's start on and below `limit`; the first of
+// several. What the shard says is its newest may not be there: nobody may see it yet, it was deleted, or compaction has
+// removed it, and the batch that is left keeps its time, as in Kafka.
+Task<Result<std::optional<TimestampedOffset>>> LocalLog::Impl::newest_in(ShardDescriptor shard, Offset limit) {
+  auto first = CO_TRY(co_await find_by_time_in(shard, shard.max_timestamp, limit));
+  if (first) co_return first;
+  std::vector<IndexEntry> index;
+  if (auto* still_growing = growing_at(shard.base)) {
+    index = still_growing->builder.so_far().index;
+  } else {
+    auto footer = CO_TRY(co_await footer_of(chain.id_of(shard)));
+    index = footer->index;
+  }
+  // From the end: an entry says how new all is that lies before the next one, so that what is older is not looked at.
+  TimestampedOffset newest;
+  auto to = std::min(limit, shard.end);
+  while (!index.empty() && index.back().max_timestamp > newest.timestamp) {
+    auto last = index.back().position;
+    auto from = shard.base;
+    while (!index.empty() && Bytes{index.back().position} + kScanSize > Bytes{last}) {
+      from = shard.base + index.back().offset_delta;
+      index.pop_back();
+    }
+    newest = CO_TRY(co_await newer_between(from, to, newest));
+    to = std::min(to, from);
+  }
+  if (newest.offset == kNoOffset) co_return std::nullopt;
+  co_return co_await find_by_time_in(std::move(shard), newest.timestamp, limit);
+}
+
+Task<Result<TimestampedOffset>> LocalLog::Impl::newer_between(Offset from, Offset to, TimestampedOffset than) {
+  while ((from = std::max(from, state.log_start)) < to) {
+    auto read_now = CO_TRY(co_await read({from, to, kScanSize, true, false}));
+    if (read_now.empty()) break;
+    Result<void> opened;
+    auto walked = for_each_batch(read_now.batches, [&](BatchView batch) {
+      if (batch.max_timestamp() <= than.timestamp) return true;
+      auto newest = find_max_timestamp(batch, kOpenedMax, from);
+      if (!newest) opened = fail(std::move(newest).error());
+      if (newest && newest->timestamp > than.timestamp) than = *newest;
+      return opened.has_value();
+    });
+    CO_TRY(std::move(walked));
+    CO_TRY(std::move(opened));
+    from = read_now.end;
+  }
+  co_return than;
+}
+
 Task<Result<TimestampedOffset>> LocalLog::max_timestamp(Offset limit) {
   auto self = impl_;
   auto shards = self->chain.shards();
@@ -248,17 +297,21 @@ Task<Result<TimestampedOffset>> LocalLog::max_timestamp(Offset limit) {
   std::sort(shards.begin(), shards.end(), [](const auto& a, const auto& b) {
     return a.max_timestamp != b.max_timestamp ? a.max_timestamp > b.max_timestamp : a.base < b.base;
   });
+  TimestampedOffset newest;
   for (const auto& shard : shards) {
     if (!shard.local || shard.max_timestamp < 0 || shard.base >= limit) continue;
-    auto found = co_await self->find_by_time_in(shard, shard.max_timestamp, limit);
+    if (shard.max_timestamp < newest.timestamp) break;
+    auto found = co_await self->newest_in(shard, limit);
     if (!found) {
       bool counts = co_await self->still_has(self->chain.id_of(shard), found.error());
       if (counts) co_return fail(std::move(found).error());
       co_return co_await max_timestamp(limit);  // by today's chain
     }
-    if (*found) co_return **found;
+    if (!*found) continue;
+    bool newer = (*found)->timestamp > newest.timestamp;
+    if (newer || ((*found)->timestamp == newest.timestamp && (*found)->offset < newest.offset)) newest = **found;
   }
-  co_return TimestampedOffset{};
+  co_return newest;
 }
 
 }  // namespace forelog::log

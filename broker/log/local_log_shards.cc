@@ -25,6 +25,7 @@ GrowingShard* LocalLog::Impl::growing_at(Offset base) {
 
 // --- checkpoint ------------------------------------------------------------------------------------------------------
 Task<Result<void>> LocalLog::Impl::checkpoint() {
+  checkpoint_again = false;
   // Nothing was ever stored of it, and nothing of it is worth storing.
   if (chain.empty() && !context.local.is_known(partition)) co_return Result<void>{};
   // The write-ahead log is kept, and the next start does it.
@@ -41,12 +42,12 @@ Task<Result<void>> LocalLog::Impl::checkpoint() {
   std::vector<Part> parts;
   for (const auto& shard : growing) {
     auto size = shard->builder.size();
-    bool is_cut = chain.open() == nullptr || shard != growing.back();
-    bool noted = shard->synced == size && shard->noted_size == size && shard->noted_cut == is_cut;
+    bool ended = is_cut(*shard);
+    bool noted = shard->synced == size && shard->noted_size == size && shard->noted_cut == ended;
     if (size == 0 || noted) continue;
     change.put_shard(describe(*shard));
-    change.put_footer(shard->id(), shard->builder.finish(is_cut ? shard->snapshot : snapshot()).encode());
-    parts.push_back({shard, size, is_cut});
+    change.put_footer(shard->id(), shard->builder.finish(ended ? shard->snapshot : snapshot()).encode());
+    parts.push_back({shard, size, ended});
   }
   change.put_state(state);
   appended_since_checkpoint = 0;
@@ -121,13 +122,20 @@ Task<Result<void>> LocalLog::Impl::write_again(std::shared_ptr<GrowingShard> sha
 }
 
 void LocalLog::Impl::spawn_checkpoint() {
-  if (checkpoint_spawned || closing) return;
-  checkpoint_spawned = true;
+  if (closing) return;
+  // The one under way may have begun before what this one is wanted for was there.
+  if (std::exchange(checkpoint_spawned, true)) {
+    checkpoint_again = true;
+    return;
+  }
   tasks.spawn(background_checkpoint(*this));
 }
 
 Task<void> LocalLog::Impl::background_checkpoint(Impl& self) {
-  auto done = co_await in_turn<void>(self.shared_from_this(), self.checkpoint());
+  Result<void> done;
+  do {
+    done = co_await in_turn<void>(self.shared_from_this(), self.checkpoint());
+  } while (done && self.checkpoint_again && !self.closing);
   self.checkpoint_spawned = false;
   if (!done) log_line(warn, "checkpoint_fails", {{"partition", self.partition}, {"error", done.error()}});
 }

@@ -83,13 +83,15 @@ Result<std::optional<TimestampedOffset>> find_by_time(BatchView batch, std::int6
   return std::nullopt;
 }
 
-Result<TimestampedOffset> find_max_timestamp(BatchView batch, Bytes size_max) {
+Result<TimestampedOffset> find_max_timestamp(BatchView batch, Bytes size_max, Offset from) {
   TimestampedOffset best;
+  if (batch.record_count() == 0 || batch.last_offset() < from) return best;
   // With LogAppendTime all records have the batch's time; Kafka names the last one then (KAFKA-14477).
   if (batch.timestamp_type() == TimestampType::log_append_time)
     return TimestampedOffset{batch.max_timestamp(), batch.last_offset()};
   auto records = TRY(Records::open(batch, size_max));
   for (Record record; TRY(records.next(record));) {
+    if (record.offset < from) continue;
     if (best.offset == kNoOffset || record.timestamp > best.timestamp) best = {record.timestamp, record.offset};
   }
   return best;

@@ -200,6 +200,8 @@ Task<Result<ReplayReport>> replay_wal(env::Env& env, env::Path wal_directory, en
   std::vector<std::int64_t> numbers;
   for (const auto& name : names) {
     if (auto number = parse_wal_file_name(name)) numbers.push_back(*number);
+    // It holds nothing, and what goes back into segments may need its room.
+    if (is_wal_spare_name(name)) CO_TRY(co_await env.files.remove(wal_directory + "/" + name));
   }
   std::sort(numbers.begin(), numbers.end());
 

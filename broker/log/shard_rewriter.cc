@@ -65,7 +65,7 @@ Task<Result<void>> ShardRewriter::write_pending() {
   if (pending_.empty()) co_return Result<void>{};
   auto size = std::exchange(pending_size_, 0);
   auto bytes = std::exchange(pending_, {});
-  CO_TRY(co_await file_->write_at(written_, std::move(bytes)));
+  CO_TRY(co_await file_->write_to_free_space(written_, std::move(bytes)));
   written_ += size;
   co_return Result<void>{};
 }

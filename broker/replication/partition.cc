@@ -323,7 +323,8 @@ Task<Result<OffsetAnswer>> Partition::find_by_time(std::int64_t timestamp) {
     if (!archived_.empty() && archived_.start() < began_at) {
       auto deadline = context_.env.clock.now() + kColdLookupMax;
       auto found = CO_TRY(co_await archived_.find_by_time(log_start(), timestamp, deadline));
-      if (found && found->offset < high_watermark() && found->offset >= log_start()) {
+      if (found && found->offset < log_start()) continue;  // deleted while we looked
+      if (found && found->offset < high_watermark()) {
         co_return OffsetAnswer{found->timestamp, found->offset, epoch_at(found->offset)};
       }
     }
@@ -407,10 +408,14 @@ Task<void> Partition::seal_and_note() {
   }
   sealing_ = false;
   if (!sealed) {
-    log_line(warn, "seal_failed", {{"partition", key_}, {"error", sealed.error()}});
-  } else if (*sealed > 0) {
-    archiver_->wake();
+    auto code = sealed.error().code;  // a full disk would be a line a second
+    if (std::exchange(seal_failure_told_, code) != code) {
+      log_line(warn, "seal_failed", {{"partition", key_}, {"error", sealed.error()}});
+    }
+    co_return;
   }
+  seal_failure_told_.reset();
+  if (*sealed > 0) archiver_->wake();
 }
 
 Task<void> Partition::stop_tasks() {

@@ -168,6 +168,7 @@ class Partition {
   int uses_ = 0;
   bool closing_ = false;
   bool sealing_ = false;
+  std::optional<ErrorCode> seal_failure_told_;
   TaskGroup tasks_;
 };
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <fcntl.h>
+
 namespace forelog::env {
 namespace {
 
@@ -30,6 +32,41 @@ TEST(DiskReserve, OnlyWhatDoesNotGrowOrMayTakeItIsWritten) {
     }
     EXPECT_EQ(world.run(file->read_at(0, 8192))->text(), std::string(4096, 'd'));
   }
+}
+
+TEST(DiskReserve, WhatFreesSpaceMayTakeAQuarter) {
+  forelog::test::InReality world;
+  BlockingPool pool(1);
+  ASSERT_TRUE(world.run(world.env().files.create_directories(world.directory())));
+  auto free = *world.run(world.env().files.free_space(world.directory()));
+  for (auto mode : {OpenMode::create, OpenMode::create_direct}) {
+    auto path = world.directory() + (mode == OpenMode::create ? "/f" : "/d");
+    DiskFiles some_reserved(pool, free / 8 * 9);  // a quarter less is free
+    auto file = *world.run(some_reserved.open(path, mode));
+    EXPECT_FALSE(world.run(file->write_leaving_room(0, block('a'))));
+    EXPECT_TRUE(world.run(file->write_to_free_space(0, block('b'))));
+    DiskFiles all_reserved(pool, 2 * free);
+    auto again = *world.run(all_reserved.open(path, mode));
+    EXPECT_FALSE(world.run(again->write_to_free_space(4096, block('c'))));
+    EXPECT_EQ(world.run(file->read_at(0, 8192))->text(), std::string(4096, 'b'));
+  }
+}
+
+// Each would fit alone.
+TEST(DiskReserve, WritesUnderWayCountTogether) {
+  forelog::test::InReality world;
+  ASSERT_TRUE(world.run(world.env().files.create_directories(world.directory())));
+  auto file = PosixFile::open(world.directory() + "/f", O_RDWR | O_CREAT);
+  ASSERT_TRUE(file);
+  auto free = *world.run(world.env().files.free_space(world.directory()));
+  DiskRoom room;
+  {
+    auto first = room.claim(*file, free / 5 * 2, free / 2);
+    EXPECT_TRUE(first);
+    EXPECT_FALSE(room.claim(*file, free / 5 * 2, free / 2));
+    EXPECT_TRUE(room.claim(*file, 0, free / 2)) << "it does not grow";
+  }
+  EXPECT_TRUE(room.claim(*file, free / 5 * 2, free / 2));
 }
 
 }  // namespace

@@ -114,6 +114,29 @@ TEST(SimulatedFiles, FullDiskTakesWhatFitsAndSaysSo) {
   EXPECT_EQ(*run(world, machine, machine.env().files.free_space("/")), 0);
 }
 
+Task<void> write_in_room(Files& files, Path path, int& taken) {
+  auto file = *co_await files.open(std::move(path), OpenMode::create);
+  Slices bytes = slices("123456");
+  auto written = co_await file->write_leaving_room(0, std::move(bytes));
+  if (written) ++taken;
+}
+
+TEST(SimulatedFiles, WritesAtTheSameTimeLeaveRoomTogether) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {  // the bytes of the first are there early or late
+    SimulatedWorld world(seed);
+    auto& machine = world.machine();
+    machine.faults().disk = {1ms, 1ms};
+    machine.faults().disk_capacity = 20;
+    machine.faults().disk_reserve = 10;
+    int taken = 0;
+    auto& files = machine.env().files;
+    for (const auto* path : {"a", "b"}) machine.cores().spawn(CoreId(0), write_in_room(files, path, taken));
+    world.run_for(1s);
+    EXPECT_EQ(taken, 1);
+    EXPECT_EQ(*run(world, machine, files.free_space("/")), 14);
+  }
+}
+
 Task<Result<void>> commit_two(LocalStore& store) {
   StoreBatch first, second;
   first.put("a", "1");

@@ -38,21 +38,25 @@ class LookUpTest : public test::StorageTest {
     co_return;
   }
 
-  Rewritten rewrite(int index, bool emptied) { return *run_here(rewrite_task(index, emptied)); }
-  Task<Result<Rewritten>> rewrite_task(int index, bool emptied) {
+  Rewritten rewrite(int index, bool emptied) {
+    return *run_here(rewrite_task(index, emptied ? log().end() : Offset(0)));
+  }
+  // Compaction leaves what is not before `newest`, the newest offset of the only key.
+  Task<Result<Rewritten>> rewrite_task(int index, Offset newest) {
     auto shard = log().chain().shards()[static_cast<std::size_t>(index)];
     auto footer = CO_TRY(co_await log().footer_of(log().chain().id_of(shard)));
     ShardId target{log().partition(), shard.base, log().next_generation()};
     ShardRewriter rewriter(machine->env(), log().segments_directory(), target, {footer});
     CO_TRY(co_await rewriter.open());
     auto read = CO_TRY(co_await log().read(shard.base, shard.end, 1_MiB, true));
-    auto bytes = flatten(read.batches);
-    if (emptied) {
-      KeyMap latest(1, 1_KiB, {1, 2});
-      latest.put(as_bytes("key"), log().end());
-      bytes = CO_TRY(clean_batch(bytes, {latest, log().end(), {}, {}, {}}, true)).bytes;
+    KeyMap latest(1, 1_KiB, {1, 2});
+    latest.put(as_bytes("key"), newest);
+    for (auto bytes = flatten(read.batches); !bytes.empty();) {
+      auto size = *BatchView::size_of(bytes);
+      auto cleaned = CO_TRY(clean_batch(bytes.slice(0, size), {latest, log().end(), {}, {}, {}}, true));
+      CO_TRY(co_await rewriter.add(std::move(cleaned.bytes)));
+      bytes = bytes.slice(size, bytes.size() - size);
     }
-    CO_TRY(co_await rewriter.add(std::move(bytes)));
     auto written = CO_TRY(co_await rewriter.finish());
     Rewritten out{shard, written.encode()};
     out.shard.generation = target.generation;
@@ -117,6 +121,43 @@ TEST_F(LookUpTest, TheNewestRecordIsFoundBehindTheStartOfALogThatHasMoved) {
   auto found = look_up_beside(log().max_timestamp(Offset(kShards)),
                               [&] { EXPECT_TRUE(run_here(log().set_log_start(Offset(20)))); });
   EXPECT_EQ(found ? text(*found) : found.error().text(), "39 of time 1961");
+  stop();
+}
+
+TEST_F(LookUpTest, TheNewestRecordIsFoundBesideABatchThatWasNewerAndIsEmpty) {
+  start();
+  append(batch_of("emptied", 1, 3000));
+  append(batch_of("stays", 1, 2000));
+  run_here(cut_task(log(), machine->env().clock.wall()));
+  ASSERT_EQ(run_here(log().seal_up_to(Offset(2))), 1);
+  append(batch_of("older", 1, 1000));
+  stop();
+  start();  // memory has nothing any more
+  replace(*run_here(rewrite_task(0, Offset(1))));
+  EXPECT_EQ(text(*run_here(log().max_timestamp(Offset(3)))), "1 of time 2000");
+  EXPECT_EQ(text(*run_here(log().find_by_time(1500, Offset(3)))), "1 of time 2000");
+  EXPECT_EQ(text(*run_here(log().find_by_time(2500, Offset(3)))), "nothing");
+  stop();
+}
+
+TEST_F(LookUpTest, TheNewestRecordIsOneBelowTheLimit) {
+  start();
+  for (int i = 0; i < 10; ++i) append(batch_of("value", 1, 1000 + 10 * i));
+  EXPECT_EQ(text(*run_here(log().max_timestamp(Offset(9)))), "8 of time 1080");
+  EXPECT_EQ(text(*run_here(log().max_timestamp(Offset(1)))), "0 of time 1000");
+  EXPECT_EQ(*run_here(log().max_timestamp(Offset(0))), TimestampedOffset{});
+  stop();
+}
+
+TEST_F(LookUpTest, TheNewestRecordIsNotAmongThoseDeleted) {
+  start();
+  for (int i = 0; i < 300; ++i) append(batch_of(std::string(10'000, 'x'), 2, 3000 - i / 2));  // three MiB of one shard
+  ASSERT_TRUE(run_here(log().set_log_start(Offset(301))));
+  EXPECT_EQ(text(*run_here(log().max_timestamp(Offset(600)))), "301 of time 2925");
+  ASSERT_TRUE(run_here(log().set_log_start(Offset(302))));
+  EXPECT_EQ(text(*run_here(log().max_timestamp(Offset(600)))), "302 of time 2925");
+  ASSERT_TRUE(run_here(log().set_log_start(Offset(600))));
+  EXPECT_EQ(*run_here(log().max_timestamp(Offset(600))), TimestampedOffset{});
   stop();
 }
 

@@ -146,6 +146,74 @@ TEST(Partition, ALookUpByTimeFollowsAShardThatGoesToTheArchive) {
   }
 }
 
+// Of a look-up that finds a record in the archive that is deleted before the look-up ends.
+TEST(Partition, ALookUpByTimeBeginsAgainWhereTheLogDoes) {
+  set_log_level(warn);
+  log::TopicSettings settings;
+  settings.remote_storage = true;
+  settings.segment_bytes = 14;  // every batch is a shard
+  settings.local_retention_bytes = 0;
+  settings.retention = -1ms;
+  env::SimulatedWorld world(7);
+  auto& machine = world.machine();
+  Core core(machine.env());
+  run(world, machine, core.start());
+  auto opened = run(world, machine, Partition::open(core.context, topic(kPartition, settings), kPartition, Epoch(1)));
+  auto& partition = **opened;
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(run(world, machine, append(partition, 1000 + i)).has_value());
+    EXPECT_TRUE(world.run_until([&] { return partition.high_watermark() == Offset(i + 1); }, 10s));
+  }
+  run(world, machine, tick(partition, machine.env().clock));
+  ASSERT_TRUE(world.run_until([&] { return partition.local_start() == Offset(19); }, 600s));
+  auto found = std::make_shared<std::optional<Result<OffsetAnswer>>>();
+  machine.cores().spawn(CoreId(0), test::detail::keep_result(found, partition.find_by_time(1000)));
+  ASSERT_TRUE(run(world, machine, partition.delete_records(Offset(10))));
+  ASSERT_FALSE(found->has_value()) << "the test is too slow";
+  ASSERT_TRUE(world.run_until([&] { return found->has_value(); }, 60s));
+  ASSERT_TRUE(**found) << (**found).error().text();
+  EXPECT_EQ((**found)->offset, Offset(10));
+  run(world, machine, partition.close());
+  run(world, machine, core.stop());
+}
+
+TEST(Partition, AShardThatCannotBeSealedIsOneLineInTheLog) {
+  set_log_level(warn);
+  int lines = 0;
+  set_log_sink([&](LogLevel, std::string_view line) { lines += line.find("seal_failed") != line.npos ? 1 : 0; });
+  log::TopicSettings settings;
+  settings.segment_bytes = 14;
+  settings.retention = -1ms;
+  env::SimulatedWorld world(7);
+  auto& machine = world.machine();
+  Core core(machine.env());
+  run(world, machine, core.start());
+  auto opened = run(world, machine, Partition::open(core.context, topic(kPartition, settings), kPartition, Epoch(1)));
+  auto& partition = **opened;
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(run(world, machine, append(partition)).has_value());
+  EXPECT_TRUE(world.run_until([&] { return partition.high_watermark() == Offset(2); }, 10s));
+  auto fail_and_mend = [&] {
+    machine.faults().disk_read_only = true;
+    for (int i = 0; i < 10; ++i) {
+      run(world, machine, tick(partition, machine.env().clock));
+      world.run_for(1s);
+    }
+    machine.faults() = {};
+    run(world, machine, tick(partition, machine.env().clock));
+    world.run_for(1s);
+  };
+  fail_and_mend();
+  EXPECT_EQ(lines, 1);
+  EXPECT_EQ(partition.chain().shards().front().state, log::ShardState::sealed);
+  EXPECT_TRUE(run(world, machine, append(partition)).has_value());
+  EXPECT_TRUE(world.run_until([&] { return partition.high_watermark() == Offset(3); }, 10s));
+  fail_and_mend();
+  EXPECT_EQ(lines, 2) << "it is told again when it had worked";
+  set_log_sink({});
+  run(world, machine, partition.close());
+  run(world, machine, core.stop());
+}
+
 env::Path directory_of(PartitionKey key) { return log::partition_directory("data", key); }
 
 Task<bool> has_files(Core& core, PartitionKey key) {

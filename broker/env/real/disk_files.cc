@@ -13,13 +13,21 @@
 namespace forelog::env {
 namespace {
 
+// What the files of a DiskFiles share.
+struct Disk {
+  BlockingPool& pool;
+  Bytes reserve;
+  std::shared_ptr<DiskRoom> room;
+};
+
 class DiskFile : public File {
  public:
   // The last close of a removed file frees its blocks, which takes time: the pool does it.
-  DiskFile(BlockingPool& pool, Bytes reserve, PosixFile file)
-      : pool_(pool), reserve_(reserve), file_(new const PosixFile(std::move(file)), [&pool](const PosixFile* last) {
-          pool.post([last] { delete last; });
-        }) {}
+  DiskFile(Disk disk, PosixFile file)
+      : disk_(std::move(disk)),
+        pool_(disk_.pool),
+        file_(new const PosixFile(std::move(file)),
+              [&pool = disk_.pool](const PosixFile* last) { pool.post([last] { delete last; }); }) {}
 
   Task<Result<Buffer>> read_at(std::int64_t offset, Bytes size) override {
     CHECK(offset >= 0 && size >= 0);
@@ -30,34 +38,19 @@ class DiskFile : public File {
     return pool_.run([file = file_, offset, slices = std::move(slices)] { return file->write_at(offset, slices); });
   }
   Task<Result<void>> write_leaving_room(std::int64_t offset, Slices slices) override {
-    CHECK(offset >= 0);
-    auto both = [file = file_, reserve = reserve_, offset, slices = std::move(slices)]() -> Result<void> {
-      TRY(file->leave_room(offset + total_size(slices), reserve));
-      return file->write_at(offset, slices);
-    };
-    return pool_.run(std::move(both));
+    return write_in_room(offset, std::move(slices), disk_.reserve, Then::nothing);
+  }
+  Task<Result<void>> write_to_free_space(std::int64_t offset, Slices slices) override {
+    return write_in_room(offset, std::move(slices), left_by_what_frees_space(disk_.reserve), Then::nothing);
   }
   Task<Result<void>> write_and_begin_writeback(std::int64_t offset, Slices slices) override {
-    CHECK(offset >= 0);
-    auto both = [file = file_, reserve = reserve_, offset, slices = std::move(slices)]() -> Result<void> {
-      TRY(file->leave_room(offset + total_size(slices), reserve));
-      auto written = file->write_at(offset, slices);
-      if (written) file->begin_writeback(offset, total_size(slices));
-      return written;
-    };
-    return pool_.run(std::move(both));
+    return write_in_room(offset, std::move(slices), disk_.reserve, Then::begin_writeback);
   }
   Task<Result<void>> sync() override {
     return pool_.run([file = file_] { return file->sync(); });
   }
   Task<Result<void>> write_and_sync(std::int64_t offset, Slices slices) override {
-    CHECK(offset >= 0);
-    auto both = [file = file_, reserve = reserve_, offset, slices = std::move(slices)]() -> Result<void> {
-      TRY(file->leave_room(offset + total_size(slices), reserve));
-      auto written = file->write_at(offset, slices);
-      return written ? file->sync() : written;
-    };
-    return pool_.run(std::move(both));
+    return write_in_room(offset, std::move(slices), disk_.reserve, Then::sync);
   }
   std::optional<Buffer> resident(std::int64_t offset, Bytes size) override {
     CHECK(offset >= 0 && size >= 0);
@@ -73,35 +66,57 @@ class DiskFile : public File {
   }
 
  protected:
+  Disk disk_;
   BlockingPool& pool_;
-  Bytes reserve_;
   std::shared_ptr<const PosixFile> file_;
+
+ private:
+  enum class Then : std::uint8_t { nothing, begin_writeback, sync };
+  Task<Result<void>> write_in_room(std::int64_t offset, Slices slices, Bytes reserve, Then then) {
+    CHECK(offset >= 0);
+    auto call = [file = file_, room = disk_.room, offset, slices = std::move(slices), reserve, then]() -> Result<void> {
+      auto end = offset + total_size(slices);
+      {
+        auto claim = TRY(room->claim(*file, end, reserve));
+        TRY(file->write_at(offset, slices));
+      }
+      if (then == Then::sync) return file->sync();
+      if (then == Then::begin_writeback) file->begin_writeback(offset, total_size(slices));
+      return {};
+    };
+    return pool_.run(std::move(call));
+  }
 };
 
 // Written by way of a DirectWriter, all else as usual.
 class DirectFile final : public DiskFile {
  public:
-  DirectFile(BlockingPool& pool, Bytes reserve, PosixFile file, std::unique_ptr<DirectWriter> writer)
-      : DiskFile(pool, reserve, std::move(file)), writer_(std::move(writer)) {}
+  DirectFile(Disk disk, PosixFile file, std::unique_ptr<DirectWriter> writer)
+      : DiskFile(std::move(disk), std::move(file)), writer_(std::move(writer)) {}
 
   Task<Result<void>> write_at(std::int64_t offset, Slices slices) override {
     return write(offset, std::move(slices), 0, false);
   }
   Task<Result<void>> write_leaving_room(std::int64_t offset, Slices slices) override {
-    return write(offset, std::move(slices), reserve_, false);
+    return write(offset, std::move(slices), disk_.reserve, false);
+  }
+  Task<Result<void>> write_to_free_space(std::int64_t offset, Slices slices) override {
+    return write(offset, std::move(slices), left_by_what_frees_space(disk_.reserve), false);
   }
   Task<Result<void>> write_and_begin_writeback(std::int64_t offset, Slices slices) override {
-    return write(offset, std::move(slices), reserve_, false);
+    return write(offset, std::move(slices), disk_.reserve, false);
   }
   Task<Result<void>> write_and_sync(std::int64_t offset, Slices slices) override {
-    return write(offset, std::move(slices), reserve_, true);
+    return write(offset, std::move(slices), disk_.reserve, true);
   }
 
  private:
   Task<Result<void>> write(std::int64_t offset, Slices slices, Bytes reserve, bool sync) {
     CHECK(offset >= 0);
-    auto call = [file = file_, writer = writer_, reserve, offset, slices = std::move(slices), sync]() -> Result<void> {
-      if (reserve > 0) TRY(file->leave_room(offset + total_size(slices), reserve));
+    auto call = [file = file_, room = disk_.room, writer = writer_, reserve, offset, slices = std::move(slices),
+                 sync]() -> Result<void> {
+      if (reserve == 0) return writer->write(offset, slices, sync);
+      auto claim = TRY(room->claim(*file, offset + total_size(slices), reserve));
       return writer->write(offset, slices, sync);
     };
     return pool_.run(std::move(call));
@@ -123,10 +138,10 @@ int flags_of(OpenMode mode) {
   return O_RDONLY;
 }
 
-Result<FilePtr> open_file(BlockingPool& pool, Bytes reserve, const Path& path, OpenMode mode) {
+Result<FilePtr> open_file(Disk disk, const Path& path, OpenMode mode) {
   auto file = TRY(PosixFile::open(path, flags_of(mode)));
-  if (mode != OpenMode::create_direct) return std::make_shared<DiskFile>(pool, reserve, std::move(file));
-  return std::make_shared<DirectFile>(pool, reserve, std::move(file), TRY(DirectWriter::open(path)));
+  if (mode != OpenMode::create_direct) return std::make_shared<DiskFile>(std::move(disk), std::move(file));
+  return std::make_shared<DirectFile>(std::move(disk), std::move(file), TRY(DirectWriter::open(path)));
 }
 
 Result<void> rename_file(const Path& from, const Path& to) {
@@ -166,9 +181,8 @@ Result<Bytes> free_space_of(const Path& directory) {
 }  // namespace
 
 Task<Result<FilePtr>> DiskFiles::open(Path path, OpenMode mode) {
-  return pool_.run([&pool = pool_, reserve = reserve_, path = std::move(path), mode] {
-    return open_file(pool, reserve, path, mode);
-  });
+  Disk disk{pool_, reserve_, room_};
+  return pool_.run([disk = std::move(disk), path = std::move(path), mode] { return open_file(disk, path, mode); });
 }
 
 Task<Result<void>> DiskFiles::rename(Path from, Path to) {

@@ -3,6 +3,9 @@
 
 #include "broker/env/files.h"
 #include "broker/env/real/blocking_pool.h"
+#include "broker/env/real/disk_room.h"
+
+#include <memory>
 
 namespace forelog::env {
 
@@ -21,6 +24,7 @@ class DiskFiles final : public Files {
  private:
   BlockingPool& pool_;
   Bytes reserve_;
+  std::shared_ptr<DiskRoom> room_ = std::make_shared<DiskRoom>();  // of files that may outlive this
 };
 
 }  // namespace forelog::env

@@ -169,10 +169,9 @@ Result<void> PosixFile::write_at(std::int64_t offset, const Slices& slices) cons
   return {};
 }
 
-Result<void> PosixFile::leave_room(Bytes end, Bytes reserve) const {
-  auto grows = end - TRY(size());
+Result<void> PosixFile::leave_room(Bytes grows, Bytes reserve) const {
   struct statvfs disk{};
-  if (grows <= 0 || ::fstatvfs(descriptor_, &disk) < 0) return {};  // where nobody can tell, the write will
+  if (::fstatvfs(descriptor_, &disk) < 0) return {};  // where nobody can tell, the write will
   auto free = static_cast<Bytes>(std::min<std::uint64_t>(disk.f_bavail * disk.f_frsize, INT64_MAX));
   if (free - grows >= reserve) return {};
   return fail(ErrorCode::kDiskFull, "writing " + path_ + ": " + std::to_string(reserve >> 20) +

@@ -27,8 +27,8 @@ class PosixFile final : public StoredFile {
   // Up to the end of the file.
   Result<Buffer> read_at(std::int64_t offset, Bytes size) const;
   Result<void> write_at(std::int64_t offset, const Slices& slices) const;
-  // Fails DiskFull where the file would grow to `end` and leave less than `reserve` of its disk.
-  Result<void> leave_room(Bytes end, Bytes reserve) const;
+  // Fails DiskFull where `grows` bytes more on its disk would leave less than `reserve`.
+  Result<void> leave_room(Bytes grows, Bytes reserve) const;
   // Asks the system to begin storing whole stretches that a write has filled up, without waiting for any: a sync later
   // finds little to do, and the disk is not flooded at once. Promises nothing, so that a failure is the sync's to tell.
   void begin_writeback(std::int64_t offset, Bytes size) const;

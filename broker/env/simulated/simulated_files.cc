@@ -48,9 +48,11 @@ class SimulatedFiles::OpenFile final : public File {
   }
 
   Task<Result<void>> write_leaving_room(std::int64_t offset, Slices slices) override {
-    auto grows = offset + total_size(slices) - files_.disk_.size(*node_);
-    if (grows > 0 && files_.free() - grows < files_.faults_.disk_reserve) co_return fail(ErrorCode::kDiskFull, path_);
-    co_return co_await write_at(offset, std::move(slices));
+    return write_in_room(offset, std::move(slices), files_.faults_.disk_reserve);
+  }
+
+  Task<Result<void>> write_to_free_space(std::int64_t offset, Slices slices) override {
+    return write_in_room(offset, std::move(slices), left_by_what_frees_space(files_.faults_.disk_reserve));
   }
 
   Task<Result<void>> sync() override {
@@ -87,6 +89,16 @@ class SimulatedFiles::OpenFile final : public File {
   }
 
  private:
+  Task<Result<void>> write_in_room(std::int64_t offset, Slices slices, Bytes reserve) {
+    auto grows = std::max<Bytes>(0, offset + total_size(slices) - files_.disk_.size(*node_));
+    bool fits = grows == 0 || files_.free() - files_.claimed_ - grows >= reserve;
+    if (!fits) co_return fail(ErrorCode::kDiskFull, path_);
+    files_.claimed_ += grows;
+    auto written = co_await write_at(offset, std::move(slices));
+    files_.claimed_ -= grows;
+    co_return written;
+  }
+
   // Direct writes are of whole blocks, so that a torn one may tear what was there before, too. Those of a world of
   // small files are small.
   void make_whole_blocks(std::int64_t& offset, Slices& slices) const {

@@ -24,6 +24,7 @@ class SimulatedFiles final : public Files {
   Task<Result<Bytes>> free_space(Path directory) override;
 
   Bytes free();
+  void crash() { claimed_ = 0; }  // what was being written is not written on
 
  private:
   class OpenFile;
@@ -40,6 +41,7 @@ class SimulatedFiles final : public Files {
   const Faults& faults_;
   SimulatedDisk& disk_;
   std::vector<Returning> returning_;  // of removed files, not yet given back
+  Bytes claimed_ = 0;                 // by growing files that leave room on the disk
 };
 
 }  // namespace forelog::env

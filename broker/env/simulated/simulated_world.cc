@@ -37,6 +37,8 @@ void SimulatedWorld::crash(SimulatedMachine& machine, Loss loss) {
   machine.cores_.crash();
   machine.network_.crash();
   machine.metadata_.crash();
+  machine.files_.crash();
+  machine.cache_files_.crash();
   machine.disk_.crash(scheduler_.random(), loss == Loss::all);
   machine.cache_disk_.crash(scheduler_.random(), loss == Loss::all);
   machine.local_.crash(loss == Loss::all);
