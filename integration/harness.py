@@ -6,6 +6,7 @@ the test's own.
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,10 +22,26 @@ SANITIZED = os.path.basename(BUILD) in ("asan", "tsan")
 CLIENTS = os.path.join(ROOT, "build", "clients")
 
 
+_given_ports = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on, none of them twice; where there are enough, none that the system gives to
+    connections meanwhile."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        lowest = int(f.read().split()[0])
+    while True:
+        port = random.randrange(max(lowest - 16384, 10000), lowest) if lowest > 15000 else 0
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            port = s.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 def wait_until(condition, seconds=20.0, what="the condition"):
