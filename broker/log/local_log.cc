@@ -106,7 +106,10 @@ void LocalLog::Impl::begin_epoch(Epoch epoch) {
 }
 
 GrowingShard& LocalLog::Impl::open_shard(WallTime now) {
-  if (chain.open()) return *growing.back();
+  if (auto* open = chain.open()) {
+    if (open->end == open->base) open->created_ms = to_ms(now);  // it waited for its first record
+    return *growing.back();
+  }
   ShardDescriptor shard;
   shard.base = shard.end = end;
   shard.created_ms = to_ms(now);
@@ -182,6 +185,7 @@ void LocalLog::Impl::request_write(Offset up_to) {
 Task<void> LocalLog::Impl::write_loop(Impl& self) {
   while (self.written_end < self.write_target && self.tail.unwritten() > 0) {
     auto done = co_await write_some(self);
+    self.being_written.reset();
     if (done) {
       self.write_works();
       continue;
@@ -190,6 +194,8 @@ Task<void> LocalLog::Impl::write_loop(Impl& self) {
     if (self.closing) break;
     co_await self.wake.wait(self.context.env.clock.now() + kRetryPause);
   }
+  // What could not be written was deleted. The next write says whether the disk works.
+  if (self.tail.unwritten() == 0 && self.has_directory) self.write_works();
   self.writing = false;
   self.wake.notify();
 }
@@ -237,6 +243,7 @@ Task<Result<void>> LocalLog::Impl::write_some(Impl& self) {
                          [&](const auto& shard) { return shard->id().base == next.shard; });
   CHECK(at != self.growing.end(), "unwritten bytes belong to a growing shard");
   auto shard = *at;
+  self.being_written = shard->id();
   auto file = CO_TRY(co_await self.file_of(shard));
   auto size = total_size(next.bytes);
   CO_TRY(co_await self.stored_in(*file, *shard, next.position, std::move(next.bytes)));
@@ -359,7 +366,7 @@ LocalLog::EpochEnd LocalLog::epoch_end(Epoch epoch) const {
 
 const Chain& LocalLog::chain() const { return impl_->chain; }
 
-Offset LocalLog::high_watermark_at_open() const { return impl_->state.high_watermark; }
+Offset LocalLog::high_watermark() const { return impl_->state.high_watermark; }
 
 void LocalLog::set_high_watermark(Offset offset) { impl_->state.high_watermark = offset; }
 

@@ -169,7 +169,7 @@ class LocalLog {
   Offset compacted_end() const;
   Task<Result<void>> set_compacted_end(Offset end);
 
-  Offset high_watermark_at_open() const;   // as checkpointed
+  Offset high_watermark() const;           // as set, at first as checkpointed
   void set_high_watermark(Offset offset);  // kept by the next checkpoint
 
   // --- upkeep ---

@@ -100,6 +100,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   Task<Result<void>> seal(std::shared_ptr<GrowingShard> shard);
   Task<Result<void>> remove_segment(ShardId shard);
   Task<Result<std::vector<ShardDescriptor>>> set_log_start(Offset offset);
+  void forget_growing_before(Offset base);
   void keep_last_footer(const ShardDescriptor& last, PartitionState& next, Catalog::Change& change);
   Task<Result<void>> drop_local(ShardId shard);
   Task<Result<void>> mark_archived(ShardId shard);
@@ -175,6 +176,7 @@ struct LocalLog::Impl final : WalClient, std::enable_shared_from_this<LocalLog::
   bool has_directory = false;
   bool making_directory = false;
   bool writing = false;
+  std::optional<ShardId> being_written;
   bool turn_taken = false;
   bool checkpoint_spawned = false;
   bool checkpoint_again = false;       // somebody wants what the one under way does not have

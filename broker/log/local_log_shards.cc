@@ -270,12 +270,25 @@ void LocalLog::Impl::keep_last_footer(const ShardDescriptor& last, PartitionStat
   if (shard != nullptr) change.put_footer(shard->id(), shard->builder.finish(shard->snapshot).encode());
 }
 
+// What of them is not written need not be any more, as on a full disk it could not; it counts as if it were.
+void LocalLog::Impl::forget_growing_before(Offset base) {
+  for (const auto& shard : growing) {
+    if (shard->id().base < base) release_wal(shard->last_lsn);
+  }
+  std::erase_if(growing, [&](const auto& shard) { return shard->id().base < base; });
+  tail.mark_written(base);
+  written_end = std::max(written_end, base);
+  synced_end = std::max(synced_end, base);
+  wake.notify();
+}
+
 Task<Result<std::vector<ShardDescriptor>>> LocalLog::Impl::set_log_start(Offset offset) {
   offset = std::min(offset, durable);
   if (offset <= state.log_start) co_return std::vector<ShardDescriptor>{};
+  // Also the last shard can go if it has ended: an empty one says where the log goes on.
+  if (offset == end && !chain.empty() && chain.open() == nullptr) open_shard(context.env.clock.wall());
   auto shorter = chain;
   auto dropped = shorter.drop_front(offset);
-  if (!dropped.empty()) CO_TRY(co_await written_up_to(dropped.back().end));
 
   auto next = state;
   next.log_start = offset;
@@ -300,10 +313,11 @@ Task<Result<std::vector<ShardDescriptor>>> LocalLog::Impl::set_log_start(Offset 
   forget_epochs_before(offset, state.epochs);
   if (dropped.empty()) co_return dropped;
   chain.drop_front(dropped.back().end);
+  forget_growing_before(chain.start());
   for (const auto& shard : dropped) {
     auto id = chain.id_of(shard);
-    std::erase_if(growing, [&](const auto& each) { return each->id() == id; });
     if (!shard.local) continue;
+    while (being_written == id) co_await wake.wait(context.env.clock.now() + 1s);
     auto removed = co_await remove_segment(id);
     // The catalog has forgotten it, so the next start removes what stays.
     if (!removed) log_line(warn, "segment_stays", {{"shard", id}, {"error", removed.error()}});

@@ -385,7 +385,10 @@ void Archiver::restore_access(const std::vector<log::ShardDescriptor>& recorded)
 // --- retention -------------------------------------------------------------------------------------------------------
 
 Task<Result<void>> Archiver::apply_retention() {
-  auto decision = decide_retention(log_.chain(), log_.settings(), log_.log_start(), context_.env.clock.wall());
+  // What a full disk does not let be sealed can still be deleted, which frees it.
+  auto unsealed_end = log_.error() ? std::min(log_.high_watermark(), log_.durable_end()) : kNoOffset;
+  auto decision =
+      decide_retention(log_.chain(), log_.settings(), log_.log_start(), context_.env.clock.wall(), unsealed_end);
   if (decision.cut) log_.cut(context_.env.clock.wall());
   if (context_.env.archive != nullptr) CO_TRY(co_await trim_chain(decision.log_start));
   auto shards_before = log_.chain().shards().size();

@@ -83,7 +83,7 @@ Task<Result<std::shared_ptr<Partition>>> Partition::open(PartitionContext& conte
   auto& log = *self->log_;
   auto min_in_sync = self->settings().min_insync_replicas;
   // A sole replica knows better than its checkpoint: all that is durable is on every in-sync replica.
-  self->in_sync_ = InSyncSet(context.self, {context.self}, 1, min_in_sync, log.high_watermark_at_open());
+  self->in_sync_ = InSyncSet(context.self, {context.self}, 1, min_in_sync, log.high_watermark());
   if (log.latest_epoch() > leader_epoch) {
     // Somebody took the metadata back to an older state. To append below the log's own epoch would make it contradict
     // itself; this partition stays closed, the others go on.

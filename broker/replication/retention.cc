@@ -26,7 +26,7 @@ Bytes surplus(Bytes size, Bytes limit) { return limit < 0 ? 0 : std::max<Bytes>(
 }  // namespace
 
 RetentionDecision decide_retention(const log::Chain& chain, const log::TopicSettings& settings, Offset log_start,
-                                   WallTime now) {
+                                   WallTime now, Offset unsealed_end) {
   const auto& shards = chain.shards();
   RetentionDecision out;
   out.log_start = log_start;
@@ -41,7 +41,8 @@ RetentionDecision decide_retention(const log::Chain& chain, const log::TopicSett
     bool gone = kept->end <= log_start;
     bool by_time = settings.deletes() && outlived(*kept, settings.retention, now);
     bool by_size = !gone && kept->size <= spare && spare > 0;
-    if (!is_sealed(*kept) || !(gone || by_time || by_size)) break;
+    bool ended = is_sealed(*kept) || (kept->state == ShardState::cut && kept->end <= unsealed_end);
+    if (!ended || !(gone || by_time || by_size)) break;
     if (!gone) spare = std::max<Bytes>(0, spare - kept->size);
     out.log_start = std::max(out.log_start, kept->end);
   }

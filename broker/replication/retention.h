@@ -19,10 +19,10 @@ struct RetentionDecision {
 // Kafka's meaning of retention.ms, retention.bytes, local.retention.ms and local.retention.bytes (KIP-405):
 // - by time a shard goes when its largest timestamp is older; one without timestamps goes by when it was sealed;
 // - by size the oldest go as long as what stays is at least the limit, so never less than the limit is kept;
-// - only from the old end, and only what is sealed;
+// - only from the old end, and only what is sealed; up to `unsealed_end` what has ended is enough;
 // - local bytes go only when the archive has them.
 // A topic that only compacts loses nothing but what lies before `log_start` (DeleteRecords).
 RetentionDecision decide_retention(const log::Chain& chain, const log::TopicSettings& settings, Offset log_start,
-                                   WallTime now);
+                                   WallTime now, Offset unsealed_end = kNoOffset);
 
 }  // namespace forelog::replication

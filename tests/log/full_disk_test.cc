@@ -79,6 +79,52 @@ TEST_F(FullDisk, AShardThatHasEndedIsSealedWithAQuarterOfTheReserve) {
   stop();
 }
 
+// It would be written only to be deleted, and all that the disk has may lie in such shards.
+TEST_F(FullDisk, AShardThatHasEndedIsDeletedUnwritten) {
+  start();
+  for (int i = 0; i < 20; ++i) append(batch_of(std::string(5000, 'x')));
+  world->run_for(10s);  // the write-ahead log has made its next file, and overwrites from here on
+  ASSERT_TRUE(run_here(log().checkpoint()));
+  for (int i = 0; i < 20; ++i) append(batch_of(std::string(5000, 'y')));
+  machine->faults().disk_reserve = 1_MiB;
+  leave(700_KiB);
+  EXPECT_EQ(cut_and_seal(), -1);
+  append_only(batch_of("while it fails"));
+  auto before = left();
+  auto deleted = run_here(log().set_log_start(Offset(40)));
+  ASSERT_TRUE(deleted) << deleted.error().text();
+  EXPECT_EQ(deleted->size(), 1U);
+  EXPECT_GT(left(), before);
+  machine->faults() = {};
+  EXPECT_TRUE(world->run_until([&] { return !log().error(); }, 10s));
+  append(batch_of("after"));
+  restart_after_crash();
+  EXPECT_EQ(log().log_start(), Offset(40));
+  EXPECT_EQ(values(Offset(40)), std::vector<std::string>{"after"});
+  stop();
+}
+
+TEST_F(FullDisk, WhatIsBeingWrittenIsDeletedBehindTheWrite) {
+  start();
+  for (std::uint64_t pause = 0; pause < 40; ++pause) {
+    auto start_of = log().end();
+    for (int i = 0; i < 60; ++i) append(batch_of(std::string(5000, 'x')));
+    append_only(batch_of(std::string(5000, 'x')));
+    run_here(cut_task(log(), machine->env().clock.wall()));
+    append(batch_of("kept"));
+    auto kept = log().end() - 1;
+    EXPECT_EQ(kept - start_of, 61);
+    world->run_for(pause * 50us);
+    ASSERT_TRUE(run_here(log().set_log_start(kept)));
+    EXPECT_EQ(values(kept), std::vector<std::string>{"kept"});
+    if (pause % 4 != 0) continue;
+    restart_after_crash();
+    EXPECT_EQ(values(kept), std::vector<std::string>{"kept"});
+    EXPECT_EQ(machine->disk().list("data/log/" + machine->disk().list("data/log")->front())->size(), 1U);
+  }
+  stop();
+}
+
 TEST_F(FullDisk, WhatIsWrittenUnsyncedOfAShardThatHasEndedIsStoredToo) {
   TopicSettings topic;
   topic.durability = Durability::page_cache;

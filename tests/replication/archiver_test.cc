@@ -185,6 +185,24 @@ TEST_F(ArchiverTest, BadLuckWithEveryStoreDelaysAndBreaksNothing) {
   expect_all_readable(Offset(0));
 }
 
+// All that is on the disk lies in shards that cannot be sealed, as that takes room: it would stay full for ever.
+TEST_F(ArchiverTest, RetentionFreesADiskThatHasNoRoomToSeal) {
+  auto settings = archived_topic();
+  settings.remote_storage = false;
+  settings.retention = 60s;
+  begin(settings);
+  run(world, machine(), life->produce_unsealed());
+  life->log->set_high_watermark(life->log->end());
+  machine().faults().disk_reserve = 64_KiB;
+  machine().faults().disk_capacity = machine().disk().used() + 40_KiB;
+  EXPECT_FALSE(run(world, machine(), life->log->seal_up_to(life->log->end())));
+  auto files = [&] { return machine().disk().list("data/" + machine().disk().list("data")->front())->size(); };
+  EXPECT_TRUE(world.run_until([&] { return files() == 0; }, 10min));
+  EXPECT_EQ(life->log->log_start(), life->log->end());
+  EXPECT_TRUE(world.run_until([&] { return !life->log->error(); }, 1s));
+  machine().faults() = {};
+}
+
 TEST_F(ArchiverTest, LocalBytesGoByTheirOwnRetentionAndStayReadable) {
   auto settings = archived_topic();
   settings.local_retention = 10s;

@@ -70,6 +70,12 @@ struct Life {
   }
   // Shards of two records each.
   Task<void> produce(int shards) {
+    co_await produce_unsealed(shards);
+    auto sealed = co_await log->seal_up_to(log->end());
+    CHECK(sealed.has_value());
+    archiver->wake();
+  }
+  Task<void> produce_unsealed(int shards = 1) {
     for (int i = 0; i < shards; ++i) {
       for (int j = 0; j < 2; ++j) {
         auto offset = log->end().value();
@@ -80,9 +86,6 @@ struct Life {
     }
     auto durable = co_await log->wait_durable(log->end(), env.clock.now() + 60s);
     CHECK(durable.has_value());
-    auto sealed = co_await log->seal_up_to(log->end());
-    CHECK(sealed.has_value());
-    archiver->wake();
   }
 
   env::Env& env;

@@ -54,6 +54,22 @@ TEST(Retention, ByTimeTheOldEndGoesUpToTheFirstYoungShard) {
   EXPECT_EQ(start_after(chain({500s, 101s, 100s, 400s, 1s}), settings), 20);
 }
 
+TEST(Retention, WhatHasEndedGoesUnsealedWhereItMay) {
+  auto settings = keep_all();
+  settings.retention = 100s;
+  auto shards = chain({500s, 400s, 300s, 200s, 150s});
+  for (const auto& shard : log::Chain(shards).shards()) {
+    if (shard.base > Offset(0) && shard.state == ShardState::sealed)
+      shards.find(shards.id_of(shard))->state = ShardState::cut;
+  }
+  EXPECT_EQ(decide_retention(shards, settings, Offset(0), kNow).log_start, Offset(10));
+  EXPECT_EQ(decide_retention(shards, settings, Offset(0), kNow, Offset(30)).log_start, Offset(30));
+  EXPECT_EQ(decide_retention(shards, settings, Offset(0), kNow, Offset(39)).log_start, Offset(30));
+  EXPECT_EQ(decide_retention(shards, settings, Offset(0), kNow, Offset(50)).log_start, Offset(40)) << "one is open";
+  settings.retention = 1h;
+  EXPECT_EQ(decide_retention(shards, settings, Offset(0), kNow, Offset(50)).log_start, Offset(0));
+}
+
 TEST(Retention, WhereverShardsLie) {
   auto settings = keep_all();
   settings.retention = 100s;
