@@ -27,7 +27,7 @@ Result<replication::PartitionTable::PartitionPtr> OffsetsLog::find(PartitionId p
 Task<Result<Offset>> OffsetsLog::append(PartitionId partition, Buffer batch, Deadline deadline) {
   auto log = CO_TRY(find(partition));
   auto appended = CO_TRY(log->append(std::move(batch), {-1, true, true}));
-  CO_TRY(co_await log->wait_acknowledged(appended.end, -1, deadline));
+  CO_TRY(co_await log->wait_acknowledged(appended.end, -1, deadline, deadline));
   co_return appended.base;
 }
 

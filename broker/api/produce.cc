@@ -17,6 +17,10 @@ using PartitionPtr = PartitionTable::PartitionPtr;
 // log, and whoever can write there decides what the predictor warms.
 constexpr std::string_view kAdminClient = "__admin_client";
 
+// As in Kafka, the request's timeout is for the other replicas. An error because the disk is slow would have the client
+// write the same records again; who waits for longer than this has given up by default.
+constexpr Duration kDiskWaitMax = 30s;
+
 bool may_write(const ClientInfo& client, const cluster::TopicView& topic) {
   if (!topic.internal()) return true;
   return client.client_id == kAdminClient && topic.name.value() != prefetch::kAccessLogTopic;
@@ -32,7 +36,8 @@ struct Item {
 struct Batch {
   std::int16_t acks = 0;
   bool zstd_allowed = true;
-  Deadline deadline;
+  Deadline disk;
+  Deadline replicas;
 };
 
 void refuse(wire::ProduceResponse::Partition& answer, const Error& error) {
@@ -80,12 +85,12 @@ Task<void> append_on_core(Services& services, Batch batch, std::vector<Item>& it
     }
   }
   for (auto& [item, place] : in_line) {
-    auto served = co_await table.wait_in_line(std::move(place), batch.deadline);
+    auto served = co_await table.wait_in_line(std::move(place), batch.replicas);
     if (!served) refuse(*item->answer, served.error());
   }
   // All are queued for the same write; waiting for one after another costs nothing.
   for (auto& wait : waiting) {
-    auto acknowledged = co_await wait.partition->wait_acknowledged(wait.end, batch.acks, batch.deadline);
+    auto acknowledged = co_await wait.partition->wait_acknowledged(wait.end, batch.acks, batch.disk, batch.replicas);
     if (!acknowledged) refuse(*wait.item->answer, acknowledged.error());
   }
 }
@@ -129,8 +134,8 @@ Task<ProduceReply> produce(Context context, wire::ProduceRequest request) {
     }
   }
   request.topic_data.clear();  // the batches are held by their items alone
-  Batch batch{request.acks, context.version >= 7,
-              context.received + std::chrono::milliseconds(std::max(request.timeout_ms, 0))};
+  auto replicas = context.received + std::chrono::milliseconds(std::max(request.timeout_ms, 0));
+  Batch batch{request.acks, context.version >= 7, std::max(replicas, context.received + kDiskWaitMax), replicas};
   std::vector<CoreTask> tasks;
   for (std::size_t core = 0; core < by_core.size(); ++core) {
     if (by_core[core].empty()) continue;

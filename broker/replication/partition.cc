@@ -154,16 +154,21 @@ Result<Appended> Partition::append(Buffer batch, const AppendOptions& options) {
   return Appended{appended.base, appended.last + 1, appended.append_time_ms, false};
 }
 
-Task<Result<void>> Partition::wait_acknowledged(Offset end, std::int16_t acks, Deadline deadline) {
+Task<Result<void>> Partition::wait_acknowledged(Offset end, std::int16_t acks, Deadline disk, Deadline replicas) {
   if (acks == 0) co_return Result<void>{};
   Use use(*this);
-  if (acks == 1) CO_TRY(co_await log_->wait_durable(end, deadline));
+  while (log_->durable_end() < end) {
+    if (closing_) co_return fail(closed(key_));
+    if (auto error = log_->error()) co_return fail(*error);
+    if (!co_await log_->advanced().wait(disk)) co_return fail(ErrorCode::kRequestTimedOut, key_.text());
+  }
+  advance_high_watermark();  // whoever else was woken by the disk may come later
   while (acks != 1 && high_watermark() < end) {
     if (closing_) co_return fail(closed(key_));
     if (auto error = log_->error()) co_return fail(*error);
-    if (!co_await advanced_.wait(deadline)) co_return fail(ErrorCode::kRequestTimedOut, key_.text());
+    if (!co_await advanced_.wait(replicas)) co_return fail(ErrorCode::kRequestTimedOut, key_.text());
   }
-  if (write_through_) co_await write_through_->wait_held(end, deadline);
+  if (write_through_) co_await write_through_->wait_held(end, disk);
   co_return Result<void>{};
 }
 

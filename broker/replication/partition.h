@@ -105,8 +105,9 @@ class Partition {
   // Validates, checks the producer's sequence, assigns offsets and queues for the disk; does not suspend. `batch` is in
   // memory that nobody else reads or writes yet.
   Result<Appended> append(Buffer batch, const AppendOptions& options);
-  // Until what was appended below `end` is acknowledged as `acks` asks (1: here, -1: by the in-sync set).
-  Task<Result<void>> wait_acknowledged(Offset end, std::int16_t acks, Deadline deadline);
+  // Until what was appended below `end` is acknowledged as `acks` asks (1: here, until `disk`; -1: by the in-sync set,
+  // the others until `replicas`).
+  Task<Result<void>> wait_acknowledged(Offset end, std::int16_t acks, Deadline disk, Deadline replicas);
 
   // --- fetch ---
   // Never waits for the archive: what is missing is being loaded when this returns, and `news` will be notified.

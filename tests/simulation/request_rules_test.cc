@@ -73,10 +73,11 @@ class RequestRules : public testing::Test {
     EXPECT_EQ(answer.topics.at(0).error_code.code, kNothing);
     return answer.topics.at(0).topic_id;
   }
-  std::int16_t produce(const TopicName& topic, const std::string& client_id = "test") {
+  std::int16_t produce(const TopicName& topic, const std::string& client_id = "test", std::int16_t acks = -1,
+                       std::int32_t timeout_ms = 10000) {
     wire::ProduceRequest request;
-    request.acks = -1;
-    request.timeout_ms = 10000;
+    request.acks = acks;
+    request.timeout_ms = timeout_ms;
     log::BatchBuilder batch;
     batch.add(1'000'000, "key", "value");
     request.topic_data.push_back({topic, {{PartitionId(0), wire::Records(std::move(batch).build())}}});
@@ -321,6 +322,17 @@ TEST_F(RequestRules, WhatIsLargeIsDescribedOnceHoweverOftenItIsNamed) {
   wire::DescribeProducersRequest producers;
   producers.topics.push_back({wide, std::vector<PartitionId>(5, PartitionId(0))});
   EXPECT_EQ(say(std::move(producers), 0).topics.at(0).partitions.size(), 1U);
+}
+
+// As in Kafka, where the timeout is for the other replicas: an error would have the client write its records twice.
+TEST_F(RequestRules, TheTimeoutOfAProduceIsNotForTheBrokersOwnDisk) {
+  create("orders");
+  machine.faults().disk = {100ms, 200ms};
+  for (std::int32_t timeout : {0, 1, -1}) {
+    for (std::int16_t acks : {std::int16_t{1}, std::int16_t{-1}})
+      EXPECT_EQ(produce(TopicName("orders"), "test", acks, timeout), kNothing) << acks << " " << timeout;
+  }
+  EXPECT_EQ(end_of(TopicName("orders"), 1), 6);
 }
 
 // Consumers ask for all their partitions at once, and give up after half a minute.
