@@ -198,7 +198,14 @@ Task<Result<void>> Broker::Parts::listen() {
   limits.idle_max = settings.service.connections_idle_max;
   std::vector<api::Dispatcher*> dispatchers;
   for (auto& core : cores) dispatchers.push_back(&core->dispatcher());
-  auto on_closed = [this](CoreId, std::uint64_t connection) {
+  auto on_gone = [this](std::uint64_t connection) {
+    prefetch::ConnectionId id(static_cast<std::int64_t>(connection));
+    for (std::size_t i = 0; i < cores.size(); ++i) {
+      auto& groups = services.at(CoreId(static_cast<std::int32_t>(i))).groups;
+      env.cores.post(CoreId(static_cast<std::int32_t>(i)), [&groups, id] { groups.client_gone(id); });
+    }
+  };
+  auto on_closed = [this](std::uint64_t connection) {
     prefetch::ConnectionId id(static_cast<std::int64_t>(connection));
     for (std::size_t i = 0; i < cores.size(); ++i) {
       auto& prefetcher = cores[i]->prefetcher();
@@ -206,7 +213,7 @@ Task<Result<void>> Broker::Parts::listen() {
     }
   };
   server.emplace(api::Server::Parts{env, std::move(dispatchers), *metrics.front(), limits,
-                                    [this] { return connection_quota(); }, std::move(on_closed)});
+                                    [this] { return connection_quota(); }, std::move(on_gone), std::move(on_closed)});
   listeners = CO_TRY(co_await server->listen(std::move(specs)));
   co_return Result<void>{};
 }

@@ -8,6 +8,7 @@ import time
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from harness import SANITIZED, kcat, wait_until
+from kafka_wire import Wire, Writer
 from test_hostile import closed, connect, frame, header
 
 API_VERSIONS = frame(header(18, 0))
@@ -63,6 +64,25 @@ def test_ten_thousand_idle_connections_and_two_thousand_busy_ones(new_broker):
         assert SANITIZED or total < 256 << 20
         assert "broker" in kcat(broker, "-L")
     wait_until(lambda: open_now(broker) < 10, 30, "closed connections to be forgotten")
+
+
+def test_clients_that_join_and_go_leave_no_more_than_a_member_behind(new_broker):
+    """A join waits for the other members, for minutes if need be; that must not keep what belonged to its connection."""
+    broker = new_broker(cache_memory=16 << 20)
+    wire = Wire(broker)
+    wire.find_coordinators("crowd")
+    before, count = memory(broker), 5000
+    join = Writer().string("crowd").number("i", 300_000).number("i", 2**31 - 1).string("").string("consumer")
+    join.number("i", 1).string("range").bytes(b"")
+    for _ in range(count):
+        client = Wire(broker)
+        client.send(11, 3, join.data)  # JoinGroup
+        client.close()
+    wait_until(lambda: broker.metrics()["forelog_connections"] < 10, 30, "the connections to be forgotten")
+    time.sleep(0.5)
+    each = (memory(broker) - before) / count
+    print(f"{each / 1024:.1f} KiB a client")
+    assert SANITIZED or each < 6 << 10
 
 
 def test_max_connections_makes_the_next_one_wait_and_may_be_raised(new_broker):

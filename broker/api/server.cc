@@ -113,11 +113,12 @@ Task<void> Server::run_connection(Server& self, std::size_t core, env::Connectio
     here.open.emplace(id, &connection);
     co_await connection.run();
     here.open.erase(id);
-    // Its place is free, though a join of its client may have to wait for the other members.
+    // Its place is free, though requests of its client may not have ended.
     self.parts_.env.cores.post(CoreId(0), [&self, host = std::move(host)] { self.gone(host); });
+    if (self.parts_.on_gone) self.parts_.on_gone(id);
     co_await connection.drain();
   }
-  if (self.parts_.on_closed) self.parts_.on_closed(CoreId(static_cast<std::int32_t>(core)), id);
+  if (self.parts_.on_closed) self.parts_.on_closed(id);
 }
 
 void Server::gone(const std::string& host) {

@@ -38,8 +38,10 @@ class Server {
       std::int32_t connections_max = INT32_MAX;
       std::int32_t per_ip_max = INT32_MAX;
     };
-    std::function<Quota()> quota;                                     // as it is now; asked on core 0
-    std::function<void(CoreId, std::uint64_t connection)> on_closed;  // on the connection's core
+    std::function<Quota()> quota;  // as it is now; asked on core 0
+    // On the connection's core: it is gone, though requests of it may wait; and, they have ended.
+    std::function<void(std::uint64_t connection)> on_gone;
+    std::function<void(std::uint64_t connection)> on_closed;
   };
   explicit Server(Parts parts);
   ~Server();

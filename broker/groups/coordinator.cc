@@ -255,13 +255,30 @@ void Coordinator::answer(Waiters<Reply>& waiters, RequestId request, Reply reply
 }
 
 template <class Reply>
-Task<std::optional<Reply>> Coordinator::wait(Waiters<Reply>& waiters, RequestId request, Deadline deadline) {
+Task<std::optional<Reply>> Coordinator::wait(Waiters<Reply>& waiters, RequestId request,
+                                             prefetch::ConnectionId connection, Deadline deadline) {
   auto waiting = waiters.at(request);
-  while (!waiting->reply) {
+  waiting_.insert({connection, request});
+  while (!waiting->reply && !waiting->nobody_reads) {
     if (!co_await waiting->answered.wait(deadline)) break;
   }
+  waiting_.erase({connection, request});
   waiters.erase(request);
   co_return std::move(waiting->reply);
+}
+
+void Coordinator::client_gone(prefetch::ConnectionId connection) {
+  auto wake = [](auto& waiters, RequestId request) {
+    auto found = waiters.find(request);
+    if (found == waiters.end()) return;
+    found->second->nobody_reads = true;
+    found->second->answered.notify();
+  };
+  auto first = waiting_.lower_bound({connection, RequestId{0}});
+  for (auto at = first; at != waiting_.end() && at->first == connection; ++at) {
+    wake(joins_, at->second);
+    wake(syncs_, at->second);
+  }
 }
 
 Deadline Coordinator::rebalance_deadline(const Group& group, Duration at_least) const {
@@ -340,12 +357,13 @@ Task<wire::JoinGroupResponse> Coordinator::join(wire::JoinGroupRequest request, 
   // A member without an id is sent away for one first, and counts when it is back.
   bool comes_back = event.member.value().empty() && event.member_id_required && !instance;
   MemberClaim claim{.member = event.member, .generation = entry->group.generation(), .instance = instance};
+  auto connection = client->connection;
   if (!comes_back) events_.joining(group_id, claim, entry->offsets, std::move(client));
   entry->group.join(std::move(event), moment());
   carry_out(entry);
   drop_if_unused(entry);
 
-  auto reply = co_await wait(joins_, id, deadline);
+  auto reply = co_await wait(joins_, id, connection, deadline);
   if (!reply) co_return refuse(ErrorCode::kRebalanceInProgress);
   response.member_id = reply->member;
   if (reply->error) response.error_code = *reply->error;
@@ -396,7 +414,7 @@ Task<wire::SyncGroupResponse> Coordinator::sync(wire::SyncGroupRequest request, 
   entry->group.sync(std::move(event), moment());
   carry_out(entry);
 
-  auto reply = co_await wait(syncs_, id, deadline);
+  auto reply = co_await wait(syncs_, id, client->connection, deadline);
   if (!reply) co_return refuse(ErrorCode::kRebalanceInProgress);
   if (reply->error) co_return refuse(*reply->error);
   response.protocol_type = reply->protocol_type;

@@ -59,6 +59,9 @@ class Coordinator {
   // --- membership (coordinator.cc) ---
   Task<wire::JoinGroupResponse> join(wire::JoinGroupRequest request, wire::Version version, ClientPtr client);
   Task<wire::SyncGroupResponse> sync(wire::SyncGroupRequest request, ClientPtr client);
+  // Nobody reads what joins and syncs over this connection are answered: they wait no longer. Members stay, as they may
+  // come back over another one.
+  void client_gone(prefetch::ConnectionId connection);
   Task<wire::HeartbeatResponse> heartbeat(wire::HeartbeatRequest request);
   // Up to v2 the error of the one member stands at the top.
   Task<wire::LeaveGroupResponse> leave(wire::LeaveGroupRequest request, wire::Version version, ClientPtr client);
@@ -104,6 +107,7 @@ class Coordinator {
     explicit Waiting(env::Clock& clock) : answered(clock) {}
     Event answered;
     std::optional<Reply> reply;
+    bool nobody_reads = false;
   };
   template <class Reply>
   using Waiters = std::unordered_map<RequestId, std::shared_ptr<Waiting<Reply>>>;
@@ -129,7 +133,8 @@ class Coordinator {
   template <class Reply>
   void answer(Waiters<Reply>& waiters, RequestId request, Reply reply);
   template <class Reply>
-  Task<std::optional<Reply>> wait(Waiters<Reply>& waiters, RequestId request, Deadline deadline);
+  Task<std::optional<Reply>> wait(Waiters<Reply>& waiters, RequestId request, prefetch::ConnectionId connection,
+                                  Deadline deadline);
   Deadline rebalance_deadline(const Group& group, Duration at_least) const;
 
   static Task<void> run_timers(Coordinator& self);
@@ -161,6 +166,7 @@ class Coordinator {
   RequestId last_request_{0};
   Waiters<JoinReply> joins_;
   Waiters<SyncReply> syncs_;
+  std::set<std::pair<prefetch::ConnectionId, RequestId>> waiting_;  // in both
   bool stopping_ = false;
   std::size_t requests_ = 0;
   Event wake_;     // an earlier timer, or stop

@@ -162,6 +162,40 @@ TEST_F(CoordinatorTest, StoppingWakesWhoWaits) {
   EXPECT_EQ(waits->error_code.code, code(ErrorCode::kCoordinatorNotAvailable));
 }
 
+// It would wait for minutes, and hold what its connection held.
+TEST_F(CoordinatorTest, NobodyWaitsForAConnectionThatIsGone) {
+  start();
+  auto joined = lone_member();
+  auto former = client_;
+  auto other = std::make_shared<prefetch::ClientInfo>(*client_);
+  other->connection = prefetch::ConnectionId(former->connection.value() + 1);
+  client_ = other;
+  auto second = join("");
+  world_.run_for(1s);
+  ASSERT_FALSE(second.arrived());
+  auto gone = [](Coordinator& coordinator, prefetch::ConnectionId connection) -> Task<void> {
+    coordinator.client_gone(connection);
+    co_return;
+  };
+  run(gone(*coordinator_, former->connection));
+  world_.run_for(100ms);
+  EXPECT_FALSE(second.arrived()) << "another connection";
+  run(gone(*coordinator_, other->connection));
+  world_.run_for(100ms);
+  EXPECT_TRUE(second.arrived());
+  EXPECT_EQ(run(coordinator_->describe(group_)).members.size(), 2U) << "it may come back";
+
+  client_ = former;
+  auto again = join(joined.member_id.value());
+  world_.run_for(100ms);
+  ASSERT_TRUE(again.arrived());
+  auto waits = sync(*again);  // not for long if it leads
+  run(gone(*coordinator_, former->connection));
+  world_.run_for(100ms);
+  EXPECT_TRUE(waits.arrived());
+  stop();
+}
+
 TEST_F(CoordinatorTest, WithoutTheTopicThereIsNoCoordinator) {
   log_.set_partitions(0);
   start();
