@@ -1,6 +1,7 @@
 // DescribeConfigs, AlterConfigs, IncrementalAlterConfigs.
 
 #include "broker/api/handlers.h"
+#include "broker/api/message_of.h"
 #include "broker/cluster/controller.h"
 
 #include <algorithm>
@@ -66,7 +67,7 @@ Task<wire::DescribeConfigsResponse> describe_configs(Context context, wire::Desc
                             : Result<std::vector<SettingEntry>>(fail(resource.error()));
     if (!entries) {
       out.error_code = entries.error();
-      out.error_message = entries.error().text();
+      out.error_message = message_of(entries.error());
       continue;
     }
     for (auto& entry : *entries) {
@@ -102,7 +103,7 @@ Task<wire::IncrementalAlterConfigsResponse> incremental_alter_configs(Context co
     out.resource_name = wanted.resource_name;
     auto refuse = [&out](const Error& error) {
       out.error_code = error;
-      out.error_message = error.text();
+      out.error_message = message_of(error);
     };
     if (twice.contains({wanted.resource_type, wanted.resource_name})) {
       refuse(kNamedTwice);
@@ -149,7 +150,7 @@ Task<wire::AlterConfigsResponse> alter_configs(Context context, wire::AlterConfi
     out.resource_name = wanted.resource_name;
     auto refuse = [&out](const Error& error) {
       out.error_code = error;
-      out.error_message = error.text();
+      out.error_message = message_of(error);
     };
     if (twice.contains({wanted.resource_type, wanted.resource_name})) {
       refuse(kNamedTwice);

@@ -1,6 +1,7 @@
 // CreateTopics, DeleteTopics, CreatePartitions: what AdminClients send to the controller.
 
 #include "broker/api/handlers.h"
+#include "broker/api/message_of.h"
 #include "broker/cluster/controller.h"
 
 #include <algorithm>
@@ -71,7 +72,7 @@ Task<wire::CreateTopicsResponse> create_topics(Context context, wire::CreateTopi
     out.name = topic.name;
     auto refuse = [&out](const Error& error) {
       out.error_code = error;
-      out.error_message = error.context.empty() ? std::string(text_of(error.code)) : error.context;
+      out.error_message = message_of(error);
     };
     if (twice.contains(topic.name)) {
       refuse({ErrorCode::kInvalidRequest, "the request names this topic twice"});
@@ -121,7 +122,7 @@ Task<wire::DeleteTopicsResponse> delete_topics(Context context, wire::DeleteTopi
     out.topic_id = wanted.topic_id;
     auto refuse = [&out](const Error& error) {
       out.error_code = error;
-      out.error_message = error.text();
+      out.error_message = message_of(error);
     };
     const auto& name = meant[i];
     if (!name) {
@@ -166,7 +167,7 @@ Task<wire::CreatePartitionsResponse> create_partitions(Context context, wire::Cr
                                                        request.validate_only, deadline);
     if (!grown) {
       out.error_code = grown.error();
-      out.error_message = grown.error().text();
+      out.error_message = message_of(grown.error());
     }
   }
   co_return response;

@@ -324,6 +324,29 @@ TEST_F(RequestRules, WhatIsLargeIsDescribedOnceHoweverOftenItIsNamed) {
   EXPECT_EQ(say(std::move(producers), 0).topics.at(0).partitions.size(), 1U);
 }
 
+// Clients know the code, and put its name in front.
+TEST_F(RequestRules, AMessageSaysWhatTheCodeDoesNot) {
+  create("orders", 3);
+  wire::CreatePartitionsRequest grow;
+  grow.topics.push_back({TopicName("orders"), 2, {}});
+  grow.timeout_ms = 10000;
+  EXPECT_EQ(say(std::move(grow), 3).results.at(0).error_message,
+            "Topic currently has 3 partitions, which is higher than the requested 2.");
+  wire::DeleteTopicsRequest remove;
+  remove.topics.push_back({TopicName("none"), {}});
+  remove.timeout_ms = 10000;
+  EXPECT_EQ(say(std::move(remove), 6).responses.at(0).error_message, "The topic 'none' does not exist.");
+  wire::DescribeConfigsRequest describe;
+  describe.resources.push_back({2, "none", {}});
+  EXPECT_EQ(say(std::move(describe), 4).results.at(0).error_message, "The topic 'none' does not exist.");
+  wire::IncrementalAlterConfigsRequest alter;
+  alter.resources.push_back({2, "none", {{"retention.ms", 0, "1"}}});
+  alter.resources.push_back({2, "orders", {{"nosuch", 0, "1"}}});
+  auto altered = say(std::move(alter), 1);
+  EXPECT_EQ(altered.responses.at(0).error_message, "The topic 'none' does not exist.");
+  EXPECT_EQ(altered.responses.at(1).error_message, "nosuch: no such setting");
+}
+
 // As in Kafka, where the timeout is for the other replicas: an error would have the client write its records twice.
 TEST_F(RequestRules, TheTimeoutOfAProduceIsNotForTheBrokersOwnDisk) {
   create("orders");
