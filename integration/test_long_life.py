@@ -1,4 +1,5 @@
 """What lets a broker run for months: compaction, merging, deleting records, bounded producers, versions that are refused."""
+import contextlib
 import glob
 import json
 import os
@@ -10,6 +11,7 @@ import confluent_kafka
 import pytest
 
 from harness import kafka_tool, kcat, wait_until
+from kafka_wire import Wire
 from test_faults import consumer
 from test_python_clients import consume, create, produce
 
@@ -109,6 +111,36 @@ def test_committed_offsets_survive_compaction_and_a_restart(new_broker):
         again = consumer(broker, group)
         assert again.committed([confluent_kafka.TopicPartition("read", 0)], 30)[0].offset == 99
         again.close()
+
+
+@pytest.mark.parametrize("archived", ["true", "false"])
+def test_a_topic_that_nobody_writes_to_any_more_keeps_nothing(new_broker, archived):
+    broker = new_broker()
+    create(broker, "quiet", 1, segment_ms=500, remote_storage_enable=archived)
+    produce(broker, "quiet", [b"secret"] * 20, partition=0)
+
+    def holds_records(path):
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as f:
+            return b"secret" in f.read()
+        return False
+
+    def bytes_left():
+        files = [f for top in ("log", "archive") for f in glob.glob(os.path.join(broker.folder, top, "**", "*"), recursive=True)]
+        return [f for f in files if re.search(r"\d{20}\.\d+(\.log)?$", f) and holds_records(f)]
+
+    wait_until(bytes_left, 60, "the records to be in a file")
+    with contextlib.closing(Wire(broker)) as wire:
+        assert 0 == wire.alter_configs(2, "quiet", ("retention.ms", 0, "1000"))
+    wait_until(lambda: not bytes_left(), 90, "retention to delete all of it")
+    for start in (False, True):
+        if start:
+            broker.stop()
+            broker.start()
+        reader = consumer(broker, "late")
+        assert reader.get_watermark_offsets(confluent_kafka.TopicPartition("quiet", 0), 30) == (20, 20)
+        reader.close()
+    produce(broker, "quiet", [b"again"], partition=0)
+    assert [m.value() for m in consume(broker, "quiet", 1, seconds=30)] == [b"again"]
 
 
 def test_small_shards_become_one_in_the_archive(new_broker):
