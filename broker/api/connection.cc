@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kInputSize = 4096;
 constexpr std::size_t kLengthSize = 4;
 constexpr std::int64_t kFrameSizeMin = 8;  // a request header without client id
+constexpr Duration kLookForEnd = 1s;       // while nothing is read
 
 // The next pieces of `slices` that make up one turn of sending; `at` moves along.
 Slices take_turn(Slices& slices, std::size_t& at) {
@@ -237,7 +238,9 @@ Task<void> Connection::run() {
   tasks_.spawn(send_answers(*this));
   while (!closing_) {
     if (!may_read_more()) {
-      co_await changed_.wait(kForever);
+      // Who does not read does not meet the end either, and an answer may be minutes away.
+      bool changed = co_await changed_.wait(env_.clock.now() + kLookForEnd);
+      if (!changed && socket_->has_ended()) break;
       continue;
     }
     auto frame = co_await read_frame();

@@ -149,6 +149,17 @@ TEST_F(ConnectionTest, AnswersComeInTheOrderOfTheRequestsWhateverEndsFirst) {
   EXPECT_EQ(answer(), "quick two");
 }
 
+TEST_F(ConnectionTest, AClientThatIsGoneIsSeenWhileNothingMoreIsReadOfIt) {
+  connect();
+  std::string all;
+  for (int i = 0; i < limits.requests_in_flight_max + 10; ++i) all += frame("wait for me");
+  send(all);
+  EXPECT_FALSE(ends_within(10s));
+  EXPECT_EQ(handler.in_progress, limits.requests_in_flight_max);
+  socket.reset();
+  EXPECT_TRUE(ends_within(3s));
+}
+
 TEST_F(ConnectionTest, FramesMayComeInAnyPieces) {
   connect();
   auto bytes = frame("in pieces") + frame(std::string(100'000, 'x')) + frame("and small");

@@ -275,6 +275,19 @@ TYPED_TEST(NetworkContract, ClosingEndsWaitingAndTellsTheOtherSide) {
   this->world.run(close_while_reading(this->world.env()));
 }
 
+Task<void> end_unread(Env& env) {
+  auto pair = co_await connect_pair(env);
+  EXPECT_TRUE(co_await write_text(*pair.client, "not read yet", test::soon(env)));
+  co_await sleep_until(env.clock, env.clock.now() + 5ms);
+  EXPECT_FALSE(pair.server->has_ended());
+  pair.client->close();
+  auto until = test::soon(env);
+  while (!pair.server->has_ended() && env.clock.now() < until) co_await sleep_until(env.clock, env.clock.now() + 1ms);
+  EXPECT_TRUE(pair.server->has_ended());
+  EXPECT_EQ(*co_await read_all(env, *pair.server), "not read yet");
+}
+TYPED_TEST(NetworkContract, AnEndIsSeenBehindBytesThatNobodyReads) { this->world.run(end_unread(this->world.env())); }
+
 Task<void> stop_listening(Env& env) {
   auto listener = *co_await env.network.listen({"127.0.0.1", 0});
   auto at = listener->local();

@@ -12,6 +12,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
@@ -236,6 +237,12 @@ void TcpConnection::close() {
   state_->socket.close(ignored);
   state_->reading->stop();
   state_->writing->stop();
+}
+
+bool TcpConnection::has_ended() const {
+  if (!state_->socket.is_open()) return true;
+  pollfd look{state_->socket.native_handle(), POLLRDHUP, 0};
+  return ::poll(&look, 1, 0) > 0;
 }
 
 Endpoint TcpConnection::peer() const { return state_->peer; }

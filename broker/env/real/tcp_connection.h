@@ -31,6 +31,7 @@ class TcpConnection final : public Connection {
   Task<Result<std::size_t>> read(MutableByteView into, Deadline deadline) override;
   Task<Result<void>> write(Slices slices, Deadline deadline) override;
   void close() override;
+  bool has_ended() const override;
   Endpoint peer() const override;
 
  private:

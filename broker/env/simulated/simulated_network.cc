@@ -87,6 +87,7 @@ class SimulatedWire::Link : public std::enable_shared_from_this<Link> {
     end.broken = true;
   }
 
+  bool has_ended(int side) const { return ends_[side].finished || ends_[side].broken; }
   Endpoint peer(int side) const { return ends_[1 - side].name; }
   bool belongs_to(int side, const SimulatedNetwork& network) const { return ends_[side].network == &network; }
 
@@ -203,6 +204,7 @@ class SimulatedConnection final : public Connection {
     return link_->write(side_, std::move(slices), deadline);
   }
   void close() override { link_->close(side_); }
+  bool has_ended() const override { return link_->has_ended(side_); }
   Endpoint peer() const override { return link_->peer(side_); }
 
  private:
