@@ -53,9 +53,11 @@ class S3ObjectStore final : public ObjectStore {
   Task<Result<void>> remove(std::string key, Deadline deadline) override;
   Task<Result<std::vector<ObjectInfo>>> list(std::string prefix, std::string after, std::size_t limit,
                                              Deadline deadline) override;
+  void claim() override { claimed_ = true; }
   void interrupt() override;
   void collect_metrics(MetricsSnapshot& into) const override;
 
+  bool is_claimed() const { return claimed_; }
   // Aborts uploads under `prefix` that began before `age` ago, by the server's clock. Returns how many.
   Task<Result<int>> abort_stale_uploads(std::string prefix, Duration age, Deadline deadline);
 
@@ -107,6 +109,7 @@ class S3ObjectStore final : public ObjectStore {
   std::unique_ptr<S3Credentials> credentials_;
   std::unique_ptr<S3Metrics> metrics_;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> claimed_{false};
   std::atomic<Instant::rep> next_line_{std::numeric_limits<Instant::rep>::min()};  // about failures, in the log
   std::vector<std::unique_ptr<ByteBudget>> upload_budgets_;                        // by core
   BlockingPool hashing_{1, parts_.quick};
