@@ -165,6 +165,10 @@ def test_a_strange_archive_is_left_alone(new_broker):
     content = settled(broker, topic, 3000)
     broker.stop()
     right, wrong = broker.settings["archive.url"], broker.archive + ".wrong"
+    half = os.path.join(wrong, ".uploading", "half")  # somebody is uploading there
+    os.makedirs(os.path.dirname(half))
+    with open(half, "w", encoding="utf-8") as f:
+        f.write("of somebody else")
     broker.start(**{"archive.url": f"file:{wrong}"})
     wait_until(lambda: "archive_is_another" in broker.process.log(), 20, "the broker to notice")
     assert "archive.url does not lead to this cluster's archive" in broker.http("/health")
@@ -176,9 +180,25 @@ def test_a_strange_archive_is_left_alone(new_broker):
     assert wait_until(lambda: tail.poll(0.5), 20, "the last record").value() == more[-1]
     tail.close()
     time.sleep(1)
-    assert not [f for _, _, files in os.walk(wrong) for f in files]
+    assert [f for _, _, files in os.walk(wrong) for f in files] == ["half"]
     broker.kill()
+    half, identity = os.path.join(broker.archive, ".uploading", "half"), os.path.join(broker.archive, "forelog", "archive.id")
+    with open(half, "w", encoding="utf-8") as f:
+        f.write("of a life before")
+    with open(identity, encoding="utf-8") as f:
+        own = f.read()
+    for text, says in (("<html>", f"write {own} into it"), (own.replace('"version":1', '"version":2'), "start the release that wrote it")):
+        with open(identity, "w", encoding="utf-8") as f:
+            f.write(text)
+        broker.start(**{"archive.url": right})
+        said = wait_until(lambda: broker.http("/health") != "ok\n" and broker.http("/health"), 20, "the broker to say so")
+        assert said.startswith("degraded") and "forelog/archive.id" in said and says in said
+        assert os.path.exists(half)
+        broker.kill()
+    with open(identity, "w", encoding="utf-8") as f:
+        f.write(own)
     broker.start(**{"archive.url": right})
+    wait_until(lambda: not os.path.exists(half), 20, "what a crash left to be cleared away")
     wait_until(lambda: archived_and_dropped(broker, topic), 60, "archiving to go on")
     assert [m.value() for m in consume(broker, topic, 5000, seconds=60)] == content + more
     assert broker.http("/health") == "ok\n" and broker.metric("forelog_archive_foreign") == 0
