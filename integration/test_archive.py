@@ -1,12 +1,13 @@
 """History in an archive: shards cut, sealed, archived, dropped locally; old offsets readable; retention at the old end."""
 import json
 import os
+import subprocess
 import time
 import uuid
 
 import confluent_kafka
 
-from harness import wait_until
+from harness import BUILD, wait_until
 from test_python_clients import admin, consume, create, produce
 
 RECORD = 1000
@@ -156,6 +157,23 @@ def test_archive_away_and_back(new_broker):
         os.rename(hidden, broker.archive)
     wait_until(lambda: archived_and_dropped(broker, topic), 90, "archiving to resume")
     assert [m.value() for m in consume(broker, topic, 7000, seconds=60)] == content + more
+
+
+def test_verify_finds_nothing_sound_where_there_is_no_archive(new_broker):
+    """A directory that is not mounted, a prefix that is mistyped: nobody should read of 0 damaged objects, and be content."""
+    broker = new_broker()
+    wait_until(lambda: "archive_identified" in broker.process.log(), 20, "the archive to get its id")
+    broker.kill()
+    command = [os.path.join(BUILD, "forelog"), "archive", "verify", "--bucket-only", "--config", os.path.join(broker.folder, "server.properties")]
+    run = lambda: subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert run().returncode == 0
+    os.rename(broker.archive, broker.archive + ".away")
+    done = run()
+    assert done.returncode == 1 and "mount it, or correct archive.url" in done.stdout, done.stdout
+    assert not os.path.exists(broker.archive)
+    os.mkdir(broker.archive)
+    done = run()
+    assert done.returncode == 1 and "archive.prefix" in done.stdout, done.stdout
 
 
 def test_a_strange_archive_is_left_alone(new_broker):

@@ -56,6 +56,8 @@ Result<std::unique_ptr<DirectoryObjectStore>> DirectoryObjectStore::open(std::st
                                                                          bool clears_uploads) {
   auto uploading = std::filesystem::path(directory) / kUploading;
   std::error_code error;
+  if (!clears_uploads && !std::filesystem::is_directory(directory, error))
+    return fail(ErrorCode::kNotFound, "there is no directory " + directory + "; mount it, or correct archive.url");
   std::filesystem::create_directories(uploading, error);
   if (error) return fail(posix_error("preparing the archive", directory, error.value()));
   return std::unique_ptr<DirectoryObjectStore>(

@@ -18,7 +18,8 @@ namespace forelog::env {
 
 class DirectoryObjectStore final : public ObjectStore {
  public:
-  // Creates `directory` when missing. With `clears_uploads`, `claim` removes what a crash left. Every answer comes
+  // With `clears_uploads`, as for a broker, creates `directory` when missing, and `claim` removes what a crash left;
+  // without, NotFound when it is missing. Every answer comes
   // `first_byte_delay` late, as from a distant store; requests wait beside each other. Blocks.
   static Result<std::unique_ptr<DirectoryObjectStore>> open(std::string directory, Clock& clock, Random& random,
                                                             const QuickClients& quick, Duration first_byte_delay,
