@@ -4,6 +4,7 @@
 #include "broker/archive/shard_object.h"
 #include "broker/archive/topic_object.h"
 #include "broker/archive_audit.h"
+#include "broker/archive_restore.h"
 #include "broker/log/batch_builder.h"
 #include "broker/log/footer.h"
 #include "tests/support/run_task.h"
@@ -19,6 +20,7 @@ namespace forelog::simulation {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 const TopicId kTopic = *TopicId::parse("AAAAAAAAAAAAAAAAAAAAAQ");
 const TopicId kOther = *TopicId::parse("AAAAAAAAAAAAAAAAAAAAAg");
@@ -127,6 +129,13 @@ class ArchiveTools : public testing::Test {
     return out;
   }
   static Task<Result<Chains>> answer(cluster::ChainRecord record) { co_return Chains{{kPartition, std::move(record)}}; }
+  Result<RestoreReport> restore(env::ObjectStore& store, bool partial = true) {
+    auto env = machine.env();
+    env.archive = &store;
+    RestoreOptions options{.prefix = "forelog", .topic = "orders", .as = {}, .id = {}, .partial = partial};
+    auto restoring = restore_topic(env, std::move(options), [](const std::string&) {});
+    return test::run(world, machine, std::move(restoring));
+  }
 
   env::SimulatedWorld world{6};
   env::SimulatedMachine& machine = world.machine(1);
@@ -161,6 +170,46 @@ TEST_F(ArchiveTools, VerifySeesThatTheArchivesIdCannotBeRead) {
   EXPECT_THAT(audit({{}}), ElementsAre());
   world.objects()[key] = Buffer::copy_of("<html>");
   EXPECT_THAT(audit({{}}), ElementsAre("damaged " + key));
+}
+
+TEST_F(ArchiveTools, ATopicThatCannotBeReadIsInTheWayOfNoOther) {
+  BrokenStore store(*machine.env().archive, describe(kOther, "orders"), ErrorCode::kArchiveUnavailable);
+  auto restored = restore(store);
+  ASSERT_FALSE(restored) << "the one that cannot be read may be the newer one of this name";
+  EXPECT_EQ(restored.error().code, ErrorCode::kArchiveUnavailable);
+  EXPECT_THAT(restored.error().context, HasSubstr("--id " + kTopic.text()));
+}
+
+// Shorter than the bucket lists it: nothing that will pass.
+TEST_F(ArchiveTools, AShardThatIsCutShortIsLeftOutLikeADamagedOne) {
+  auto key = archive::object_key("forelog", {kPartition, Offset(0), Generation(0)});
+  world.objects()[key] = Buffer::take(std::string(1000, 'x'));
+  BrokenStore cut(*machine.env().archive, key, ErrorCode::kCorruptBlock);
+  auto restored = restore(cut);
+  ASSERT_TRUE(restored) << restored.error().text();
+  ASSERT_EQ(restored->partitions.size(), 1U);
+  EXPECT_THAT(restored->partitions[0].left_out, ElementsAre(HasSubstr(key)));
+}
+
+// A crash leaves those that a rewritten shard stands for.
+TEST_F(ArchiveTools, ADamagedShardOfAnOlderGenerationIsNotMissed) {
+  put_shard(Generation(0));
+  auto newer = put_shard(Generation(1));
+  auto key = archive::object_key("forelog", {kPartition, Offset(0), Generation(0)});
+  BrokenStore damaged(*machine.env().archive, key, ErrorCode::kCorruptFile);
+  auto restored = restore(damaged, false);
+  ASSERT_TRUE(restored) << restored.error().text();
+  ASSERT_EQ(restored->partitions.size(), 1U);
+  EXPECT_EQ(restored->partitions[0].end, newer.end);
+  EXPECT_THAT(restored->partitions[0].left_out, ElementsAre());
+}
+
+TEST_F(ArchiveTools, ADamagedShardOfTheNewestGenerationIs) {
+  put_shard(Generation(0));
+  put_shard(Generation(1));
+  auto key = archive::object_key("forelog", {kPartition, Offset(0), Generation(1)});
+  BrokenStore damaged(*machine.env().archive, key, ErrorCode::kCorruptFile);
+  EXPECT_EQ(restore(damaged, false).error().code, ErrorCode::kCorruptFile);
 }
 
 }  // namespace
