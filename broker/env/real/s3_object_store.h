@@ -83,12 +83,12 @@ class S3ObjectStore final : public ObjectStore {
 
   S3ObjectStore(Parts parts, s3::Location location, const s3::S3Settings& settings, Duration first_byte_delay);
 
-  // One attempt, counted.
-  Task<s3::Answer> send(const Ask& ask, HttpTransfers::OnBody on_body, Deadline deadline);
+  // One attempt, counted. `new_keys`: it was refused for its keys, and there are others by now.
+  Task<s3::Answer> send(const Ask& ask, HttpTransfers::OnBody on_body, bool& new_keys, Deadline deadline);
   // Until it is answered well, or fails for good, or the deadline passes.
   Task<Result<s3::Answer>> perform(Ask ask, Deadline deadline);
   // Whether to try again, after a pause; else the error stands.
-  Task<bool> wait_to_retry(s3::Verdict verdict, int attempt, std::string_view kind, Deadline deadline);
+  Task<bool> wait_to_retry(s3::Verdict verdict, int attempt, bool new_keys, std::string_view kind, Deadline deadline);
   Task<std::string> payload_of(const Slices& body);
   void add_checksum(const Slices& body, s3::Headers& headers) const;
 
