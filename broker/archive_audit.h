@@ -44,8 +44,9 @@ struct AuditReport {
   bool is_sound() const;  // nothing damaged, missing or unreadable; what is orphaned only takes room
 };
 
-// `chains` is asked after the listing, so that what is archived meanwhile is known; without one the shards are checked
-// against each other: no gap may lie between them. Fails when the archive cannot be listed.
+// `chains` is asked after the listing, so that what is archived meanwhile is known; if something is wrong, both are
+// done once more, and only what is wrong again is told, as a broker at work changes both; without one the shards are
+// checked against each other: no gap may lie between them. Fails when the archive cannot be listed.
 using ChainsSource = std::function<Task<Result<Chains>>()>;
 Task<Result<AuditReport>> audit_archive(env::Env& env, AuditOptions options, ChainsSource chains,
                                         std::function<void(const AuditProgress&)> progress);

@@ -63,6 +63,18 @@ std::string explain(const std::string& prefix, const ArchiveId& ours, const std:
          ours.text() + "; correct archive.url or archive.prefix" + moved + ". Nothing is read, put or deleted there";
 }
 
+Error advise(Error error, const std::optional<ArchiveId>& ours) {
+  if (error.code != ErrorCode::kCorruptFile) return error;
+  auto mend = ours ? "write " + archive::encode_identity(*ours) + " into it" : "delete it, and it gets a new one";
+  error.context += "; put back what was there, or, if this is the cluster's archive, " + mend;
+  return error;
+}
+
+// What does not pass by itself.
+bool is_for_people(const Error& error) {
+  return error.code == ErrorCode::kCorruptFile || error.code == ErrorCode::kNewerFormat;
+}
+
 }  // namespace
 
 Task<Result<std::string>> check_archive(env::MetadataStore& metadata, env::ObjectStore& archive, env::Clock& clock,
@@ -77,7 +89,9 @@ Task<Result<std::string>> check_archive(env::MetadataStore& metadata, env::Objec
     if (!ours) co_return fail(ErrorCode::kCorruptFile, kPath + " holds no id");
   }
   auto deadline = clock.now() + kRequestMax;
-  auto found = CO_TRY(co_await archive::read_identity(archive, prefix, deadline));
+  auto read = co_await archive::read_identity(archive, prefix, deadline);
+  if (!read) co_return fail(advise(std::move(read).error(), ours));
+  auto found = *std::move(read);
   bool is_bound = remembered && remembered->record.stored;
   if (is_bound && found == ours) co_return std::string();
   if (is_bound) {
@@ -140,24 +154,30 @@ Task<void> ArchiveGuard::watch() {
 // Whether all is well, and nothing left to look at.
 bool ArchiveGuard::take(const Result<std::string>& found, std::string& suspicion) {
   if (found && found->empty()) {
-    if (!foreign_.empty()) log_line(info, "archive_is_ours", {});
-    foreign_.clear();
+    if (!trouble_.empty()) log_line(info, "archive_is_ours", {});
+    trouble_.clear();
     is_foreign_.set(0);
     store_.open();
     return true;
   }
   auto text = found ? *found : found.error().context;
-  // Nobody is accused on one answer: a store may overlook an object once.
-  bool is_certain = found && text == std::exchange(suspicion, text);
-  if (!is_certain) {
-    store_.note_away(text);
-    return false;
+  // Nobody is accused on one answer: a store may overlook an object once, or cut it short.
+  bool is_certain = text == std::exchange(suspicion, text);
+  if (!found || !is_certain) store_.note_away(text);
+  if (!is_certain) return false;
+  if (found) {
+    note_trouble(error, "archive_is_another", text);
+    is_foreign_.set(1);
+    store_.refuse(text);
+  } else if (is_for_people(found.error())) {
+    note_trouble(warn, "archive_id_unreadable", text);
   }
-  if (text != foreign_) log_line(error, "archive_is_another", {{"error", text}});
-  foreign_ = text;
-  is_foreign_.set(1);
-  store_.refuse(text);
   return false;
+}
+
+void ArchiveGuard::note_trouble(LogLevel level, std::string_view event, const std::string& text) {
+  if (text != trouble_) log_line(level, event, {{"error", text}});
+  trouble_ = text;
 }
 
 }  // namespace forelog

@@ -8,6 +8,7 @@
 
 #include "broker/archive/bounded_store.h"
 #include "broker/archive/guarded_store.h"
+#include "broker/base/log.h"
 #include "broker/base/metrics.h"
 #include "broker/env/env.h"
 #include "broker/env/event.h"
@@ -18,7 +19,8 @@
 namespace forelog {
 
 // Compares, and remembers or gives an id where there is none. Why the archive is not the cluster's own; empty when it
-// is. Errors: CorruptFile (an id that cannot be read), those of the stores: nobody can tell then.
+// is. Errors: CorruptFile, NewerFormat (an id that cannot be read: the text says what to do), those of the
+// stores: nobody can tell then.
 Task<Result<std::string>> check_archive(env::MetadataStore& metadata, env::ObjectStore& archive, env::Clock& clock,
                                         env::Random& random, std::string prefix);
 
@@ -27,8 +29,10 @@ class ArchiveGuard {
  public:
   ArchiveGuard(env::Env& env, std::string prefix, MetricsRegistry& metrics);
 
-  env::ObjectStore& store() { return store_; }             // the archive, for the broker
-  const std::string& foreign() const { return foreign_; }  // why it is not used; empty while it is
+  env::ObjectStore& store() { return store_; }  // the archive, for the broker
+  // Why it is not used, as far as somebody has to look: it is another one, or its id cannot be read. Empty while it is
+  // used, or is just away.
+  const std::string& trouble() const { return trouble_; }
 
   void start();
   void interrupt();  // who waits for the archive's id does so no longer
@@ -37,12 +41,13 @@ class ArchiveGuard {
  private:
   Task<void> watch();
   bool take(const Result<std::string>& found, std::string& suspicion);
+  void note_trouble(LogLevel level, std::string_view event, const std::string& text);
 
   env::Env& env_;
   std::string prefix_;
   archive::GuardedStore store_;
   archive::BoundedStore asked_;  // the same archive, for the look at its id
-  std::string foreign_;
+  std::string trouble_;
   Gauge is_foreign_;
   bool stopping_ = false;
   Event stopped_;

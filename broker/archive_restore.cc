@@ -69,15 +69,24 @@ class Restorer {
 Task<Result<TopicId>> Restorer::choose_topic() {
   std::vector<TopicId> matching;
   std::string others;
+  std::optional<Error> unknown;  // of one that may have this name, too
   for (const auto& [id, found] : bucket_.topics) {
     if (options_.id && *options_.id == id) co_return id;
     auto description = co_await archive::read_description(*env_.archive, id, found, soon());
-    if (!description && !is_retriable(description.error().code)) continue;
-    if (!description) co_return fail(std::move(description).error());
+    if (!description) {
+      if (is_retriable(description.error().code)) unknown = std::move(description).error();
+      continue;
+    }
     if (description->name == options_.topic)
       matching.push_back(id);
     else
       others += (others.empty() ? "" : ", ") + description->name;
+  }
+  if (unknown && !options_.id) {
+    if (matching.size() == 1)
+      unknown->context += "; it may be of a topic of this name, too; to restore the one that was found, say --id " +
+                          matching.front().text();
+    co_return fail(*std::move(unknown));
   }
   if (matching.size() == 1 && !options_.id) co_return matching.front();
   if (matching.empty() || options_.id) {
@@ -223,18 +232,35 @@ Task<Result<RestoredPartition>> Restorer::restore_partition(PartitionKey key, co
   }
   std::vector<ReadShard> whole;
   std::vector<archive::Span> spans;
-  for (auto& shard : read) {
+  std::vector<std::pair<ShardId, std::string>> damaged_ones;
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    auto& shard = read[i];
     if (!shard) {
       // An archive that does not answer is no reason to leave anything out.
-      bool damaged = shard.error().code == ErrorCode::kCorruptFile || shard.error().code == ErrorCode::kNotFound;
-      if (!damaged) co_return fail(std::move(shard).error());
-      out.left_out.push_back(shard.error().context);
+      auto code = shard.error().code;
+      bool damaged =
+          code == ErrorCode::kCorruptFile || code == ErrorCode::kCorruptBlock || code == ErrorCode::kNotFound;
+      if (!damaged) {
+        auto error = std::move(shard).error();
+        error.context += "; should it stay so, move this object away and restore with --partial";
+        co_return fail(std::move(error));
+      }
+      damaged_ones.emplace_back(found.shards[i].id, shard.error().context);
       continue;
     }
     spans.push_back({shard->descriptor.base, shard->descriptor.end, shard->descriptor.generation});
     whole.push_back(*std::move(shard));
   }
   auto chosen = archive::choose_chain(spans);
+  // One that a newer generation stands for is not missed.
+  auto is_replaced = [&](ShardId id) {
+    return std::ranges::any_of(chosen.chosen, [&](std::size_t index) {
+      const auto& span = spans[index];
+      return span.base <= id.base && id.base < span.end && span.generation > id.generation;
+    });
+  };
+  for (auto& [id, text] : damaged_ones)
+    if (!is_replaced(id)) out.left_out.push_back(std::move(text));
   Offset from = chosen.gaps.empty() ? Offset(0) : chosen.gaps.back().to;
   for (const auto& gap : chosen.gaps) {
     out.left_out.push_back(key.text() + ": no shard has the offsets " + std::to_string(gap.from.value()) + " to " +

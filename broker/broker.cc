@@ -285,7 +285,7 @@ Task<Result<void>> Broker::Parts::start_admin() {
     return {};
   };
   // What lies here is served all the same, so that nobody should keep clients away from it.
-  auto degraded = [this]() -> std::string { return archive_guard ? archive_guard->foreign() : std::string(); };
+  auto degraded = [this]() -> std::string { return archive_guard ? archive_guard->trouble() : std::string(); };
   admin::add_standard_routes(*http, env.cores, std::move(registries), std::move(of_archive), std::move(missing),
                              std::move(degraded));
   add_admin_routes(*http, services, hint_router);

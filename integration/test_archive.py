@@ -1,12 +1,13 @@
 """History in an archive: shards cut, sealed, archived, dropped locally; old offsets readable; retention at the old end."""
 import json
 import os
+import subprocess
 import time
 import uuid
 
 import confluent_kafka
 
-from harness import wait_until
+from harness import BUILD, wait_until
 from test_python_clients import admin, consume, create, produce
 
 RECORD = 1000
@@ -158,6 +159,23 @@ def test_archive_away_and_back(new_broker):
     assert [m.value() for m in consume(broker, topic, 7000, seconds=60)] == content + more
 
 
+def test_verify_finds_nothing_sound_where_there_is_no_archive(new_broker):
+    """A directory that is not mounted, a prefix that is mistyped: nobody should read of 0 damaged objects, and be content."""
+    broker = new_broker()
+    wait_until(lambda: "archive_identified" in broker.process.log(), 20, "the archive to get its id")
+    broker.kill()
+    command = [os.path.join(BUILD, "forelog"), "archive", "verify", "--bucket-only", "--config", os.path.join(broker.folder, "server.properties")]
+    run = lambda: subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert run().returncode == 0
+    os.rename(broker.archive, broker.archive + ".away")
+    done = run()
+    assert done.returncode == 1 and "mount it, or correct archive.url" in done.stdout, done.stdout
+    assert not os.path.exists(broker.archive)
+    os.mkdir(broker.archive)
+    done = run()
+    assert done.returncode == 1 and "archive.prefix" in done.stdout, done.stdout
+
+
 def test_a_strange_archive_is_left_alone(new_broker):
     """As when a bucket's name is mistyped, or a directory is not mounted."""
     broker = new_broker()
@@ -165,6 +183,10 @@ def test_a_strange_archive_is_left_alone(new_broker):
     content = settled(broker, topic, 3000)
     broker.stop()
     right, wrong = broker.settings["archive.url"], broker.archive + ".wrong"
+    half = os.path.join(wrong, ".uploading", "half")  # somebody is uploading there
+    os.makedirs(os.path.dirname(half))
+    with open(half, "w", encoding="utf-8") as f:
+        f.write("of somebody else")
     broker.start(**{"archive.url": f"file:{wrong}"})
     wait_until(lambda: "archive_is_another" in broker.process.log(), 20, "the broker to notice")
     assert "archive.url does not lead to this cluster's archive" in broker.http("/health")
@@ -176,9 +198,25 @@ def test_a_strange_archive_is_left_alone(new_broker):
     assert wait_until(lambda: tail.poll(0.5), 20, "the last record").value() == more[-1]
     tail.close()
     time.sleep(1)
-    assert not [f for _, _, files in os.walk(wrong) for f in files]
+    assert [f for _, _, files in os.walk(wrong) for f in files] == ["half"]
     broker.kill()
+    half, identity = os.path.join(broker.archive, ".uploading", "half"), os.path.join(broker.archive, "forelog", "archive.id")
+    with open(half, "w", encoding="utf-8") as f:
+        f.write("of a life before")
+    with open(identity, encoding="utf-8") as f:
+        own = f.read()
+    for text, says in (("<html>", f"write {own} into it"), (own.replace('"version":1', '"version":2'), "start the release that wrote it")):
+        with open(identity, "w", encoding="utf-8") as f:
+            f.write(text)
+        broker.start(**{"archive.url": right})
+        said = wait_until(lambda: broker.http("/health") != "ok\n" and broker.http("/health"), 20, "the broker to say so")
+        assert said.startswith("degraded") and "forelog/archive.id" in said and says in said
+        assert os.path.exists(half)
+        broker.kill()
+    with open(identity, "w", encoding="utf-8") as f:
+        f.write(own)
     broker.start(**{"archive.url": right})
+    wait_until(lambda: not os.path.exists(half), 20, "what a crash left to be cleared away")
     wait_until(lambda: archived_and_dropped(broker, topic), 60, "archiving to go on")
     assert [m.value() for m in consume(broker, topic, 5000, seconds=60)] == content + more
     assert broker.http("/health") == "ok\n" and broker.metric("forelog_archive_foreign") == 0

@@ -18,8 +18,8 @@ SERVERS = ["versitygw", "minio"]
 
 
 @pytest.fixture
-def server(tmp_path):
-    with s3_server(tmp_path) as instance:
+def server(tmp_path, request):
+    with s3_server(tmp_path, getattr(request, "param", SERVERS[0])) as instance:
         yield instance
 
 
@@ -302,6 +302,7 @@ def test_verify_finds_what_is_damaged_missing_or_orphaned(server, new_broker):
     broker.start()
 
 
+@pytest.mark.parametrize("server", SERVERS, indirect=True)
 def test_a_topic_is_rebuilt_from_nothing_but_the_bucket(server, new_broker):
     broker = new_broker(keys(), **server.settings())
     topic = topic_name("lost")

@@ -64,11 +64,11 @@ def server(answer):
         instance.server_close()
 
 
-def archive(tmp_path, endpoint, *command, seconds=30):
+def archive(tmp_path, endpoint, *command, seconds=30, environment=None):
     config = tmp_path / "server.properties"
     config.write_text(f"archive.url=s3://archive/of/tests\narchive.s3.endpoint={endpoint}\nlog.dirs={tmp_path / 'log'}\n")
     config.chmod(0o600)
-    done = subprocess.run([os.path.join(BUILD, "forelog"), "archive", *command, "--config", str(config)], env={**os.environ, **keys()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    done = subprocess.run([os.path.join(BUILD, "forelog"), "archive", *command, "--config", str(config)], env={**os.environ, **(environment or keys())}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False)
     return done.returncode, done.stdout.decode()
 
 
@@ -122,3 +122,29 @@ def test_an_answer_without_end_is_not_waited_for(tmp_path, status, headers, says
     with server(answer) as endpoint:
         result, said = archive(tmp_path, endpoint, "verify", "--bucket-only", seconds=20)
     assert result == 1 and f"damaged: {FIRST[0].removeprefix('of/tests/')}: " in said and says in said, said
+
+
+# As in the parts of a large upload beside a server that is busy.
+def test_keys_that_expire_between_two_tries_are_read_again(tmp_path):
+    credentials = tmp_path / "credentials"
+
+    def write(key):
+        credentials.write_text(f"[default]\naws_access_key_id={key}\naws_secret_access_key=secret\n")
+        credentials.chmod(0o600)
+
+    def answer(method, path, query):
+        if query.get("max-keys") == "1":  # a look whether the archive answers
+            return 200, page([])
+        number = next(asked)
+        if number == 0:
+            return 503, b"<Error><Code>SlowDown</Code></Error>"
+        if number == 1:
+            write("new")
+            return 403, b"<Error><Code>ExpiredToken</Code></Error>"
+        return 200, page([])
+
+    write("old")
+    asked = itertools.count()
+    with server(answer) as endpoint:
+        status, said = archive(tmp_path, endpoint, "topics", environment={"AWS_SHARED_CREDENTIALS_FILE": str(credentials)})
+    assert status == 0, said

@@ -6,6 +6,7 @@
 #include "broker/prefetch/access_feed.h"
 #include "broker/prefetch/prefetcher.h"
 
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -81,6 +82,26 @@ std::set<std::pair<TopicName, PartitionId>> repeated(const wire::ListOffsetsRequ
     }
   }
   return twice;
+}
+
+// Each partition once, with the offset named last: Kafka makes a map of the request.
+std::vector<wire::DeleteRecordsRequest::Topic> last_words(std::vector<wire::DeleteRecordsRequest::Topic> topics) {
+  std::vector<wire::DeleteRecordsRequest::Topic> out;
+  std::map<TopicName, std::size_t> known_topics;
+  std::map<std::pair<std::size_t, PartitionId>, std::size_t> known;
+  for (auto& topic : topics) {
+    auto [at, is_new] = known_topics.emplace(topic.name, out.size());
+    if (is_new) out.push_back({topic.name, {}});
+    auto& partitions = out[at->second].partitions;
+    for (const auto& wanted : topic.partitions) {
+      auto [place, first] = known.emplace(std::pair(at->second, wanted.partition_index), partitions.size());
+      if (first)
+        partitions.push_back(wanted);
+      else
+        partitions[place->second] = wanted;
+    }
+  }
+  return out;
 }
 
 // A look-up by time announces a read: it is logged, and what it names is warmed (predictor.md, signal 2).
@@ -187,11 +208,11 @@ Task<wire::OffsetForLeaderEpochResponse> offset_for_leader_epoch(Context context
 Task<wire::DeleteRecordsResponse> delete_records(Context context, wire::DeleteRecordsRequest request) {
   auto deadline = context.received + std::chrono::milliseconds(std::max(request.timeout_ms, 1));
   wire::DeleteRecordsResponse response;
-  for (auto& topic : request.topics) {
+  for (const auto& topic : last_words(std::move(request.topics))) {
     auto& answers = response.topics.emplace_back();
     answers.name = topic.name;
     auto refused = why_not_deleted(*context.services.cluster.view(), topic.name);
-    for (auto& wanted : topic.partitions) {
+    for (const auto& wanted : topic.partitions) {
       auto& out = answers.partitions.emplace_back();
       out.partition_index = wanted.partition_index;
       if (refused) {

@@ -332,6 +332,69 @@ Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::find_in_shard(S
   co_return std::optional<log::TimestampedOffset>{};
 }
 
+Task<Result<log::TimestampedOffset>> ArchivedLog::max_timestamp(Offset from, Offset limit, log::TimestampedOffset than,
+                                                                Deadline deadline) {
+  // The shard with the largest timestamp first; of equal ones the oldest.
+  std::vector<log::ShardDescriptor> candidates;
+  for (const auto& shard : shards_) {
+    if (shard.end > from && shard.base < limit && shard.max_timestamp >= 0) candidates.push_back(shard);
+  }
+  std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
+    return a.max_timestamp != b.max_timestamp ? a.max_timestamp > b.max_timestamp : a.base < b.base;
+  });
+  auto newest = than;
+  for (const auto& shard : candidates) {
+    if (shard.max_timestamp < newest.timestamp) break;
+    auto id = id_of(shard);
+    auto found = co_await newest_in(id, shape_of(shard), from, limit, deadline);
+    if (!found) {
+      const auto* now = find(std::max(shard.base, start()));
+      if (now != nullptr && id_of(*now) == id) co_return fail(std::move(found).error());
+      co_return co_await max_timestamp(std::max(from, start()), limit, than, deadline);  // by today's shards
+    }
+    if (!*found) continue;
+    bool newer = (*found)->timestamp > newest.timestamp;
+    if (newer || ((*found)->timestamp == newest.timestamp && (*found)->offset < newest.offset)) newest = **found;
+  }
+  co_return newest;
+}
+
+Task<Result<std::optional<log::TimestampedOffset>>> ArchivedLog::newest_in(ShardId shard, ObjectShape shape,
+                                                                           Offset from, Offset limit,
+                                                                           Deadline deadline) {
+  auto footer = CO_TRY(co_await footers_.get(shard, shape, deadline));
+  auto first = CO_TRY(co_await find_in_shard(shard, shape, from, footer->max_timestamp, deadline));
+  if (first && first->offset < limit) co_return first;
+  // From the end: an entry says how new all is that lies before the next one, so that what is older is not looked at.
+  log::TimestampedOffset newest;
+  InHand block;
+  auto index = footer->index;
+  for (auto end = footer->size; !index.empty() && index.back().max_timestamp > newest.timestamp;) {
+    auto entry = index.back();
+    index.pop_back();
+    for (; !index.empty() && Bytes{index.back().position} + kBlockSize > end; index.pop_back()) entry = index.back();
+    auto least = shard.base + entry.offset_delta;
+    bool is_last = least <= from;
+    for (auto position = Bytes{entry.position}; least < limit && position < end;) {
+      auto head_size = std::min<Bytes>(log::kBatchHeaderSize, footer->size - position);
+      auto bytes = CO_TRY(co_await read_bytes(shard, position, head_size, block, deadline));
+      auto head = CO_TRY(parse_head(bytes, *footer, position, least));
+      least = head.last + 1;
+      if (head.max_timestamp > newest.timestamp && head.last >= from && head.last < limit) {
+        auto batch_bytes = CO_TRY(co_await read_bytes(shard, position, head.size, block, deadline));
+        auto batch = CO_TRY(log::BatchView::parse(batch_bytes));
+        auto found = CO_TRY(log::find_max_timestamp(batch, kBatchSizeMax, from));
+        if (found.timestamp > newest.timestamp) newest = found;
+      }
+      position += head.size;
+    }
+    if (is_last) break;
+    end = entry.position;
+  }
+  if (newest.offset == kNoOffset) co_return std::nullopt;
+  co_return co_await find_in_shard(shard, shape, from, newest.timestamp, deadline);
+}
+
 Task<Result<Buffer>> ArchivedLog::read_bytes(ShardId shard, Bytes position, Bytes size, InHand& in_hand,
                                              Deadline deadline) {
   Slices parts;

@@ -69,6 +69,11 @@ class ArchivedLog {
   Task<Result<std::optional<log::TimestampedOffset>>> find_by_time(Offset from, std::int64_t timestamp,
                                                                    Deadline deadline);
 
+  // The record with the largest timestamp, of those from `from` on and below `limit`, and of `than`; of several the one
+  // with the lowest offset. Looks at no shard that has nothing as new as what is found already.
+  Task<Result<log::TimestampedOffset>> max_timestamp(Offset from, Offset limit, log::TimestampedOffset than,
+                                                     Deadline deadline);
+
   // Blocks of today's generations that hold the offsets, in order, about `size_max` bytes in all; runs may be longer
   // than an extent. Waits only for indexes.
   Task<Result<std::vector<cache::BlockRange>>> resolve(Offset from, Offset to, Bytes size_max, Deadline deadline);
@@ -98,6 +103,9 @@ class ArchivedLog {
   void take(const Cursor& cursor, const ColdRequest& request, ColdRead& read);
   Task<Result<std::optional<log::TimestampedOffset>>> find_in_shard(ShardId shard, ObjectShape shape, Offset from,
                                                                     std::int64_t timestamp, Deadline deadline);
+  // What one shard has for `max_timestamp`. What it says is its newest may not be there, as in the local log.
+  Task<Result<std::optional<log::TimestampedOffset>>> newest_in(ShardId shard, ObjectShape shape, Offset from,
+                                                                Offset limit, Deadline deadline);
   // A walk goes from batch to batch: the block it is in may leave a small cache at once, and would be loaded for each.
   struct InHand {
     std::optional<std::uint32_t> index;

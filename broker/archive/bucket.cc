@@ -50,6 +50,14 @@ void sort_in(Bucket& bucket, std::string_view prefix, const env::ObjectInfo& obj
   bucket.strangers.push_back(object.key);
 }
 
+Task<Result<TopicDescription>> read_description_at(env::ObjectStore& store, TopicId topic, std::string key,
+                                                   Deadline deadline) {
+  auto info = CO_TRY(co_await store.head(key, deadline));
+  if (info.size > kDescriptionMax) co_return fail(ErrorCode::kCorruptFile, "it is too large");
+  auto bytes = CO_TRY(co_await read_range(store, key, 0, info.size, deadline));
+  co_return decode_description(topic, bytes);
+}
+
 }  // namespace
 
 Task<Result<Bucket>> list_bucket(env::ObjectStore& store, env::Clock& clock, std::string prefix,
@@ -78,13 +86,14 @@ Task<Result<TopicDescription>> read_description(env::ObjectStore& store, TopicId
                                                 Deadline deadline) {
   Error error{ErrorCode::kNotFound, "the archive has no description of topic " + topic.text()};
   for (auto key = found.descriptions.rbegin(); key != found.descriptions.rend(); ++key) {
-    auto info = CO_TRY(co_await store.head(*key, deadline));
-    if (info.size > kDescriptionMax) continue;
-    auto bytes = CO_TRY(co_await read_range(store, *key, 0, info.size, deadline));
-    auto description = decode_description(topic, bytes);
+    auto description = co_await read_description_at(store, topic, *key, deadline);
     if (description) co_return description;
     error = std::move(description).error();
     error.context += " in " + *key;
+    // What does not answer may be newer than all that can be read.
+    bool is_lost = error.code == ErrorCode::kNotFound || error.code == ErrorCode::kCorruptBlock ||
+                   error.code == ErrorCode::kCorruptFile;
+    if (!is_lost) break;
   }
   co_return fail(std::move(error));
 }

@@ -39,7 +39,10 @@ GuardedStore::GuardedStore(env::Cores& cores, env::ObjectStore& store)
 
 GuardedStore::~GuardedStore() = default;
 
-void GuardedStore::open() { state_->say(Word::own, ""); }
+void GuardedStore::open() {
+  state_->say(Word::own, "");
+  store_.claim();
+}
 void GuardedStore::refuse(std::string why) { state_->say(Word::foreign, std::move(why)); }
 void GuardedStore::stop() {
   if (state_->word == Word::none) state_->say(Word::stopping, "");

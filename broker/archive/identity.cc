@@ -47,7 +47,7 @@ Result<ArchiveId> decode_identity(std::string_view text) {
   auto page = from_json<Page>(text);
   if (!page) return fail(ErrorCode::kCorruptFile, "it is not {\"version\":1,\"id\":…}: " + page.error().context);
   if (page->version != kVersion)
-    return fail(ErrorCode::kCorruptFile, "it has version " + std::to_string(page->version) +
+    return fail(ErrorCode::kNewerFormat, "it has version " + std::to_string(page->version) +
                                              "; start the release that wrote it, or a newer one");
   auto id = TopicId::parse(page->id);
   if (page->checksum && *page->checksum != checksum_of(page->id))
@@ -73,7 +73,10 @@ Task<Result<std::optional<ArchiveId>>> read_identity(env::ObjectStore& store, st
   if (size > kSizeMax) co_return fail(ErrorCode::kCorruptFile, key + " is too large");
   auto bytes = CO_TRY(co_await read_range(store, key, 0, size, deadline));
   auto id = decode_identity(bytes.text());
-  if (!id) co_return fail(ErrorCode::kCorruptFile, key + ": " + id.error().context);
+  // The checksum tells bytes that rotted there from those that rot anew on the way.
+  if (!id)
+    co_return fail(id.error().code, fmt::format("{} ({} bytes, CRC-32C {:08x}): {}", key, bytes.size(), crc32c(bytes),
+                                                id.error().context));
   co_return std::optional<ArchiveId>(*id);
 }
 

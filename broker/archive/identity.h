@@ -17,7 +17,8 @@ using ArchiveId = TopicId;  // as random, and written alike
 std::string identity_key(std::string_view prefix);  // "<prefix>/archive.id"
 
 std::string encode_identity(const ArchiveId& id);
-// CorruptFile: no such object, a damaged one, or one of a newer version. A checksum may be missing: people write it.
+// CorruptFile: no such object, or a damaged one. NewerFormat: of a newer release. A checksum may be missing:
+// people write it.
 Result<ArchiveId> decode_identity(std::string_view text);
 
 // None when the archive has no id. Not having an archive at all, a bucket that does not exist, is an error.

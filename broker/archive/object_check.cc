@@ -10,6 +10,9 @@ namespace forelog::archive {
 namespace {
 
 constexpr Bytes kFirstGuess = 64_KiB;  // holds the footer of a shard of some hundred MiB
+// Of a damaged object a server may begin an answer and break it off, as often as it is asked.
+constexpr Bytes kAskedAtOnce = 4_MiB;
+constexpr Duration kAskedMax = 120s;
 
 // Checksums of blocks, as bytes come in pieces of any size.
 struct Blocks {
@@ -58,14 +61,19 @@ Task<Result<log::Footer>> read_footer_of(env::ObjectStore& store, std::string ke
   co_return footer;
 }
 
-Task<Result<void>> check_blocks(env::ObjectStore& store, std::string key, const log::Footer& footer,
+Task<Result<void>> check_blocks(env::ObjectStore& store, env::Clock& clock, std::string key, const log::Footer& footer,
                                 std::function<void(Bytes)> on_read, Deadline deadline) {
   auto blocks = std::make_shared<Blocks>(footer);
   env::ObjectStore::OnPiece take = [blocks, on_read = std::move(on_read)](env::ObjectStore::Piece piece) {
     blocks->take(piece);
     on_read(static_cast<Bytes>(piece.bytes.size()));
   };
-  CO_TRY(co_await store.get_range(key, 0, footer.size, std::move(take), env::TrafficClass::archive, deadline));
+  for (Bytes at = 0; at < footer.size; at += kAskedAtOnce) {
+    env::ObjectStore::OnPiece pass = [&take](env::ObjectStore::Piece piece) { take(std::move(piece)); };
+    auto patience = std::min(deadline, clock.now() + kAskedMax);
+    auto size = std::min(kAskedAtOnce, footer.size - at);
+    CO_TRY(co_await store.get_range(key, at, size, std::move(pass), env::TrafficClass::archive, patience));
+  }
   if (blocks->wrong)
     co_return fail(ErrorCode::kCorruptBlock, key + ": block " + std::to_string(*blocks->wrong) + " of " +
                                                  std::to_string(footer.block_count()) + " fails its checksum");

@@ -17,7 +17,7 @@ Task<Result<log::Footer>> read_footer_of(env::ObjectStore& store, std::string ke
 
 // Reads all bytes before the footer and compares each block with its checksum. `on_read` hears of bytes as they come.
 // CorruptBlock names the first block that is wrong.
-Task<Result<void>> check_blocks(env::ObjectStore& store, std::string key, const log::Footer& footer,
+Task<Result<void>> check_blocks(env::ObjectStore& store, env::Clock& clock, std::string key, const log::Footer& footer,
                                 std::function<void(Bytes)> on_read, Deadline deadline);
 
 }  // namespace forelog::archive

@@ -163,8 +163,12 @@ Result<void> verify(const Arguments& arguments) {
                     size_text(p.bytes), size_text(static_cast<Bytes>(static_cast<double>(p.bytes_done) / seconds))),
         p.objects_done == p.objects);
   };
+  bool has_chains = chains != nullptr;
   auto auditing = audit_archive(opened.real().env(), std::move(options), std::move(chains), std::move(say));
   auto report = TRY(opened.real().run(std::move(auditing)));
+  if (report.objects == 0 && !has_chains)
+    return fail(ErrorCode::kNotFound,
+                "no object of the archive is there: are archive.url, archive.prefix and --id right?");
   std::map<FindingKind, std::size_t> counts;
   for (const auto& finding : report.findings) {
     auto kind = enum_names(finding.kind)[static_cast<std::size_t>(finding.kind)];

@@ -56,6 +56,9 @@ class ObjectStore {
   // Keys that start with `prefix` and come after `after`, in order, at most `limit`.
   virtual Task<Result<std::vector<ObjectInfo>>> list(std::string prefix, std::string after, std::size_t limit,
                                                      Deadline deadline) = 0;
+  // The archive is known to be the caller's own: what lives before left half written there may be cleared away from now
+  // on. Any core.
+  virtual void claim() {}
   // The process is about to end: what is under way fails soon, with Stopping, and so does what comes later. Any core.
   virtual void interrupt() {}
   // Adds what the store itself counts, once for the whole process. Any core.

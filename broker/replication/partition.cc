@@ -344,21 +344,16 @@ Task<Result<OffsetAnswer>> Partition::find_by_time(std::int64_t timestamp) {
 
 Task<Result<OffsetAnswer>> Partition::find_max_timestamp() {
   Use use(*this);
-  if (closing_) co_return fail(closed(key_));
-  auto best = CO_TRY(co_await log_->max_timestamp(high_watermark()));
-  const log::ShardDescriptor* older = nullptr;
-  for (const auto& shard : archived_.shards()) {
-    if (shard.end > local_start() || shard.end <= log_start()) continue;
-    if (shard.max_timestamp > best.timestamp && (older == nullptr || shard.max_timestamp > older->max_timestamp))
-      older = &shard;
+  auto deadline = context_.env.clock.now() + kColdLookupMax;
+  while (!closing_) {
+    auto best = CO_TRY(co_await log_->max_timestamp(high_watermark()));
+    auto cold_end = std::min(local_start(), high_watermark());
+    best = CO_TRY(co_await archived_.max_timestamp(log_start(), cold_end, best, deadline));
+    if (best.offset == kNoOffset) co_return OffsetAnswer{};
+    if (best.offset < log_start()) continue;  // deleted while we looked
+    co_return OffsetAnswer{best.timestamp, best.offset, epoch_at(best.offset)};
   }
-  if (older != nullptr) {
-    auto deadline = context_.env.clock.now() + kColdLookupMax;
-    auto found = CO_TRY(co_await archived_.find_by_time(log_start(), older->max_timestamp, deadline));
-    if (found) best = *found;
-  }
-  if (best.offset == kNoOffset) co_return OffsetAnswer{};
-  co_return OffsetAnswer{best.timestamp, best.offset, epoch_at(best.offset)};
+  co_return fail(closed(key_));
 }
 
 // --- shards ----------------------------------------------------------------------------------------------------------

@@ -315,6 +315,24 @@ TEST_F(ArchivedLogTest, FindsRecordsByTime) {
   EXPECT_EQ(at(1000 + 10 * 1003), -1);
 }
 
+TEST_F(ArchivedLogTest, FindsTheNewestRecordOfWhatIsLeftOfTheLog) {
+  make({{1000, 1000}, {3, 600'000}, {1, 10}});
+  auto newest = [&](std::int64_t from, std::int64_t limit, log::TimestampedOffset than = {}) {
+    auto found = run(world, machine, log->max_timestamp(Offset(from), Offset(limit), than, kForever));
+    return found ? found->offset.value() : -2;
+  };
+  EXPECT_EQ(newest(0, 1004), 1003);
+  EXPECT_EQ(newest(0, 1003), 1002);
+  EXPECT_EQ(newest(0, 700), 699) << "not above the limit, though the shard has newer ones";
+  EXPECT_EQ(newest(700, 701), 700);
+  EXPECT_EQ(newest(701, 701), -1) << "nothing is left";
+  EXPECT_EQ(newest(0, 700, {1000 + 6990, Offset(2000)}), 699) << "of two with the same time the older";
+  EXPECT_EQ(newest(0, 700, {1000 + 6991, Offset(2000)}), 2000);
+  auto loads = cache->metrics().loads[static_cast<std::size_t>(LoadKind::demand)]->value();
+  EXPECT_EQ(newest(0, 1004, {100'000, Offset(2000)}), 2000) << "newer than all of the archive";
+  EXPECT_EQ(cache->metrics().loads[static_cast<std::size_t>(LoadKind::demand)]->value(), loads);
+}
+
 TEST_F(ArchivedLogTest, LooksUpTimesFromTheStartOfTheLogOn) {
   make({{1000, 1000}, {3, 600'000}});
   auto from = [&](std::int64_t start, std::int64_t timestamp) {

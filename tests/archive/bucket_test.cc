@@ -112,6 +112,23 @@ TEST(Bucket, SortsWhatItFinds) {
   EXPECT_EQ(description->name, "orders");
 }
 
+// Gone since it was listed, or listed by a bucket that has lost it.
+TEST(Bucket, TheNewestDescriptionThatIsThereCounts) {
+  test::InSimulation world;
+  auto topic = example();
+  FoundTopic found;
+  found.descriptions = {description_key("p", 2, topic), description_key("p", 3, example("newer"))};
+  world.world().objects()[found.descriptions[0]] = encode_description(topic);
+  auto& env = world.env();
+  auto read = [&] { return world.run(read_description(*env.archive, topic.id, found, test::soon(env))); };
+  auto description = read();
+  ASSERT_TRUE(description) << description.error().text();
+  EXPECT_EQ(description->name, "orders");
+  // What does not answer may be newer, and must not be passed over.
+  world.machine().faults().archive_outage = true;
+  EXPECT_EQ(read().error().code, ErrorCode::kArchiveUnavailable);
+}
+
 TEST(HedgeAllowance, IsATwentiethOfTheRequests) {
   HedgeAllowance allowance;
   int taken = 0;

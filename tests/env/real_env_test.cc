@@ -377,6 +377,23 @@ class HangsHalfway final : public ObjectContent {
   int tell_;
 };
 
+// The clearing is done before the rest of it comes.
+class ClaimsHalfway final : public ObjectContent {
+ public:
+  explicit ClaimsHalfway(ObjectStore& store) : store_(store) {}
+  Bytes size() const override { return 4_MiB; }
+  Task<Result<Buffer>> read(Bytes from, Bytes size) override {
+    if (from == 2_MiB) {
+      store_.claim();
+      std::this_thread::sleep_for(100ms);
+    }
+    co_return Buffer::take(std::string(static_cast<std::size_t>(size), 'n'));
+  }
+
+ private:
+  ObjectStore& store_;
+};
+
 void put_until_killed(const RealEnvOptions& options, int tell) {
   auto real = *RealEnv::open(options);
   CHECK(real->start().has_value());
@@ -409,6 +426,7 @@ TEST(DirectoryObjectStore, APutThatIsKilledLeavesTheOldObjectAndNoRest) {
   ::close(pipe[1]);
   EXPECT_FALSE(std::filesystem::is_empty(directory / "archive/.uploading"));
 
+  SystemRandom().next();  // the child drew from what this process had in hand, which no other two processes share
   auto real = *RealEnv::open(options);
   ASSERT_TRUE(real->start());
   auto& env = real->env();
@@ -416,7 +434,23 @@ TEST(DirectoryObjectStore, APutThatIsKilledLeavesTheOldObjectAndNoRest) {
   ASSERT_EQ(listed.size(), 1u);
   EXPECT_EQ(listed[0].key, "a/k");
   EXPECT_EQ(listed[0].size, 1);
-  EXPECT_TRUE(std::filesystem::is_empty(directory / "archive/.uploading"));
+  EXPECT_FALSE(std::filesystem::is_empty(directory / "archive/.uploading")) << "the archive may be somebody else's";
+  env.archive->claim();
+  auto is_clear = [&] { return std::filesystem::is_empty(directory / "archive/.uploading"); };
+  for (auto end = test::soon(env); !is_clear() && env.clock.now() < end;) std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(is_clear());
+}
+
+// Of this life: an id is put before anybody says whose the archive is.
+TEST(DirectoryObjectStore, APutUnderWayOutlivesTheClearing) {
+  test::TemporaryDirectory directory;
+  auto real = *RealEnv::open({.data_directory = directory / "data", .archive_url = "file:" + (directory / "archive")});
+  ASSERT_TRUE(real->start());
+  auto& env = real->env();
+  ClaimsHalfway content(*env.archive);
+  auto put = real->run(env.archive->put("a/k", content, test::soon(env)));
+  EXPECT_TRUE(put) << put.error().text();
+  EXPECT_EQ(real->run(env.archive->head("a/k", test::soon(env)))->size, content.size());
 }
 
 }  // namespace

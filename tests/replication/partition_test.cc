@@ -83,6 +83,12 @@ Task<Result<Appended>> append(Partition& partition, std::int64_t timestamp = 100
   co_return partition.append(std::move(builder).build(), {});
 }
 
+Task<Result<Appended>> append_records(Partition& partition, std::vector<std::int64_t> timestamps) {
+  log::BatchBuilder builder;
+  for (auto timestamp : timestamps) builder.add(timestamp, "key", "value");
+  co_return partition.append(std::move(builder).build(), {});
+}
+
 // Opens the partition as a leader of `epoch`, appends one record and closes it again.
 Task<Result<void>> live(Core& core, Epoch epoch, PartitionKey key = kPartition) {
   auto partition = CO_TRY(co_await Partition::open(core.context, topic(key), key, epoch));
@@ -173,6 +179,45 @@ TEST(Partition, ALookUpByTimeBeginsAgainWhereTheLogDoes) {
   ASSERT_TRUE(world.run_until([&] { return found->has_value(); }, 60s));
   ASSERT_TRUE(**found) << (**found).error().text();
   EXPECT_EQ((**found)->offset, Offset(10));
+  run(world, machine, partition.close());
+  run(world, machine, core.stop());
+}
+
+// The record that makes a shard the newest may have been deleted: then the newest one lies elsewhere, also in the
+// archive.
+TEST(Partition, TheNewestRecordIsFoundInTheArchiveWhenANewerOneWasDeleted) {
+  set_log_level(warn);
+  log::TopicSettings settings;
+  settings.remote_storage = true;
+  settings.segment_bytes = 14;  // every batch is a shard
+  settings.local_retention_bytes = 0;
+  settings.retention = -1ms;
+  env::SimulatedWorld world(7);
+  auto& machine = world.machine();
+  Core core(machine.env());
+  run(world, machine, core.start());
+  auto opened = run(world, machine, Partition::open(core.context, topic(kPartition, settings), kPartition, Epoch(1)));
+  auto& partition = **opened;
+  std::int64_t end = 0;
+  for (std::vector<std::int64_t> times : {std::vector<std::int64_t>{9000, 2000}, {1000}, {3000, 7000, 7000}, {1000}}) {
+    EXPECT_TRUE(run(world, machine, append_records(partition, times)).has_value());
+    end += static_cast<std::int64_t>(times.size());
+    EXPECT_TRUE(world.run_until([&] { return partition.high_watermark() == Offset(end); }, 10s));
+  }
+  run(world, machine, tick(partition, machine.env().clock));
+  ASSERT_TRUE(world.run_until([&] { return partition.local_start() == Offset(6); }, 600s));
+  auto newest = [&] {
+    auto found = run(world, machine, partition.find_max_timestamp());
+    return found ? std::to_string(found->offset.value()) + " of time " + std::to_string(found->timestamp)
+                 : found.error().text();
+  };
+  EXPECT_EQ(newest(), "0 of time 9000");
+  ASSERT_TRUE(run(world, machine, partition.delete_records(Offset(1))));
+  EXPECT_EQ(newest(), "4 of time 7000");
+  ASSERT_TRUE(run(world, machine, partition.delete_records(Offset(5))));
+  EXPECT_EQ(newest(), "5 of time 7000");
+  ASSERT_TRUE(run(world, machine, partition.delete_records(Offset(6))));
+  EXPECT_EQ(newest(), "6 of time 1000");
   run(world, machine, partition.close());
   run(world, machine, core.stop());
 }

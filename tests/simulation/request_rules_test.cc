@@ -167,6 +167,24 @@ TEST_F(RequestRules, APartitionNamedTwiceHasNoOffsets) {
   EXPECT_EQ(answer.topics.at(1).partitions.at(0).error_code.code, kInvalidRequest);
 }
 
+// As Kafka, which makes a map of the request: the last word on a partition counts.
+TEST_F(RequestRules, RecordsOfAPartitionNamedTwiceAreDeletedUpToTheLastNamedOffset) {
+  create("records");
+  const TopicName topic("records");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(produce(topic), kNothing);
+  wire::DeleteRecordsRequest request;
+  request.timeout_ms = 10000;
+  request.topics.push_back(
+      {topic, {{PartitionId(0), Offset(4)}, {PartitionId(1), Offset(0)}, {PartitionId(0), Offset(3)}}});
+  request.topics.push_back({topic, {{PartitionId(0), Offset(2)}}});
+  auto answer = say(std::move(request), 2);
+  ASSERT_EQ(answer.topics.size(), 1U);
+  ASSERT_EQ(answer.topics[0].partitions.size(), 2U);
+  EXPECT_EQ(answer.topics[0].partitions[0].partition_index, PartitionId(0));
+  EXPECT_EQ(answer.topics[0].partitions[0].low_watermark, Offset(2));
+  EXPECT_EQ(answer.topics[0].partitions[1].partition_index, PartitionId(1));
+}
+
 TEST_F(RequestRules, ATopicNamedTwiceOrUnclearlyIsNotDeleted) {
   auto id = create("twice");
   auto once = create("once");

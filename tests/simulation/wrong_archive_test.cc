@@ -127,6 +127,34 @@ TEST_F(WrongArchive, AnArchiveOfAnOlderReleaseGetsAnId) {
   EXPECT_EQ(count_lines("archive_is_another"), 0U);
 }
 
+TEST_F(WrongArchive, AnIdThatCannotBeReadIsSaidOnceAndNothingIsChangedUntilItCan) {
+  auto own = world.objects().at(kIdentity);
+  const std::string newer = R"({"version":2,"id":"AAAAAAAAAAAAAAAAAAAAAQ"})";
+  for (const auto& [text, advice] : {std::pair<std::string, std::string>{"<html>", std::string(own.text())},
+                                     {newer, "start the release that wrote it, or a newer one"}}) {
+    test::run(world, machine, stop(broker));
+    world.objects()[kIdentity] = Buffer::copy_of(text);
+    auto before = shards().size();
+    lines.clear();
+    life();
+    produce();
+    world.run_for(120s);
+    EXPECT_EQ(shards().size(), before);
+    EXPECT_EQ(world.objects().at(kIdentity).text(), text);
+    EXPECT_EQ(count_lines("archive_id_unreadable"), 1U);
+    auto said = std::ranges::find_if(lines, [](const auto& line) { return line.contains("archive_id_unreadable"); });
+    ASSERT_NE(said, lines.end());
+    auto unquoted = *said;
+    std::erase(unquoted, '\\');
+    EXPECT_THAT(unquoted, HasSubstr(advice));
+    EXPECT_EQ(is_foreign(), 0);
+
+    world.objects()[kIdentity] = own;
+    world.run_for(120s);
+    EXPECT_EQ(shards().size(), before + 1);
+  }
+}
+
 TEST_F(WrongArchive, WithNothingArchivedAnyOneWillDo) {
   wire::DeleteTopicsRequest gone;
   gone.timeout_ms = 10000;

@@ -80,18 +80,21 @@ class InS3 {
   T run(Task<T> task) {
     return real_->run(std::move(task));
   }
-  void restart() {
+  // With `uploads_prefix`, its watch aborts what was left there, however young, once it may.
+  void restart(const std::string& uploads_prefix = {}) {
     real_.reset();
-    start();
+    start(uploads_prefix);
   }
 
  private:
-  void start() {
+  void start(const std::string& uploads_prefix = {}) {
     settings_.endpoint = std::getenv("FORELOG_TEST_S3");
     auto opened = env::RealEnv::open({.data_directory = directory_ / "data",
                                       .cores = 2,
                                       .archive_url = "s3://archive/contract/" + prefix_,
-                                      .s3 = settings_});
+                                      .s3 = settings_,
+                                      .s3_uploads_prefix = uploads_prefix,
+                                      .s3_uploads_stale_after = -1min});
     CHECK(opened.has_value());
     real_ = *std::move(opened);
     CHECK(real_->start().has_value());

@@ -39,8 +39,11 @@ Result<std::shared_ptr<PosixFile>> open_shared(const std::string& path, int flag
 }  // namespace
 
 DirectoryObjectStore::DirectoryObjectStore(std::string directory, Clock& clock, Random& random,
-                                           const QuickClients& quick, Duration first_byte_delay, int threads)
+                                           const QuickClients& quick, Duration first_byte_delay, int threads,
+                                           bool clears_uploads)
     : directory_(std::move(directory)),
+      life_(random.topic_id().text() + "."),
+      clears_uploads_(clears_uploads),
       clock_(clock),
       random_(random),
       quick_(quick),
@@ -53,11 +56,16 @@ Result<std::unique_ptr<DirectoryObjectStore>> DirectoryObjectStore::open(std::st
                                                                          bool clears_uploads) {
   auto uploading = std::filesystem::path(directory) / kUploading;
   std::error_code error;
-  if (clears_uploads) std::filesystem::remove_all(uploading, error);  // of a life before
-  if (!error) std::filesystem::create_directories(uploading, error);
+  if (!clears_uploads && !std::filesystem::is_directory(directory, error))
+    return fail(ErrorCode::kNotFound, "there is no directory " + directory + "; mount it, or correct archive.url");
+  std::filesystem::create_directories(uploading, error);
   if (error) return fail(posix_error("preparing the archive", directory, error.value()));
   return std::unique_ptr<DirectoryObjectStore>(
-      new DirectoryObjectStore(std::move(directory), clock, random, quick, first_byte_delay, threads));
+      new DirectoryObjectStore(std::move(directory), clock, random, quick, first_byte_delay, threads, clears_uploads));
+}
+
+void DirectoryObjectStore::claim() {
+  if (clears_uploads_) pool_.post([directory = directory_, life = life_] { clear_uploads(directory, life); });
 }
 
 Task<Result<void>> DirectoryObjectStore::begin(std::string key, Deadline deadline) {
@@ -90,7 +98,7 @@ Task<Result<void>> DirectoryObjectStore::put(std::string key, ObjectContent& con
   if (!is_object_key(key)) co_return fail(ErrorCode::kMalformed, "archive key '" + key + "'");
   CO_TRY(co_await begin(key, deadline));
   // A unique name: two puts of one key may overlap, and the later one to finish wins.
-  auto temporary = (std::filesystem::path(directory_) / kUploading / random_.topic_id().text()).string();
+  auto temporary = (std::filesystem::path(directory_) / kUploading / (life_ + random_.topic_id().text())).string();
   auto done = co_await upload(temporary, content, deadline);
   if (done) {
     auto publish = [this, temporary, key] { return publish_object(directory_, temporary, key); };

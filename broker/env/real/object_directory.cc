@@ -96,6 +96,15 @@ Result<void> publish_object(const std::string& directory, const std::string& tem
   return sync_directory(path.parent_path().string());
 }
 
+void clear_uploads(const std::string& directory, const std::string& life) {
+  std::vector<fs::path> left;
+  std::error_code error;
+  for (fs::directory_iterator at(fs::path(directory) / kUploading, error), end; !error && at != end;
+       at.increment(error))
+    if (!at->path().filename().string().starts_with(life)) left.push_back(at->path());
+  for (const auto& path : left) fs::remove_all(path, error);  // what stays is tried again by the next life
+}
+
 Result<void> remove_object(const std::string& directory, const std::string& key) {
   auto path = (fs::path(directory) / key).string();
   if (::unlink(path.c_str()) < 0) {

@@ -26,7 +26,7 @@ struct RealEnvOptions {
   std::string archive_url{};           // "file:/path", "s3://bucket/prefix", or empty for no archive
   Duration archive_first_byte_delay{};
   int archive_threads = 8;     // of a directory
-  bool clears_uploads = true;  // of a directory: removes what a crash left half written; nobody else may use it then
+  bool clears_uploads = true;  // of a directory, when it is claimed: nobody else may use it then
   s3::S3Settings s3{};
   std::string s3_uploads_prefix{};  // of keys whose unfinished uploads of a life before are aborted; empty: none are
   Duration s3_uploads_stale_after = 2h;

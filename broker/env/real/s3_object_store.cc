@@ -86,7 +86,7 @@ Task<std::string> S3ObjectStore::payload_of(const Slices& body) {
   co_return co_await hashing_.run(std::move(hash));
 }
 
-Task<s3::Answer> S3ObjectStore::send(const Ask& ask, HttpTransfers::OnBody on_body, Deadline deadline) {
+Task<s3::Answer> S3ObjectStore::send(const Ask& ask, HttpTransfers::OnBody on_body, bool& new_keys, Deadline deadline) {
   if (first_byte_delay_ > Duration{})
     co_await sleep_until(parts_.clock, std::min(parts_.clock.now() + first_byte_delay_, deadline));
   auto began = parts_.clock.now();
@@ -119,11 +119,13 @@ Task<s3::Answer> S3ObjectStore::send(const Ask& ask, HttpTransfers::OnBody on_bo
     auto reload = [this] { return credentials_->reload(); };
     co_await hashing_.run(std::move(reload));
   }
+  new_keys = verdict.keys_expired && credentials_->get() != keys;
   co_return answer;
 }
 
-Task<bool> S3ObjectStore::wait_to_retry(s3::Verdict verdict, int attempt, std::string_view kind, Deadline deadline) {
-  if (!verdict.again && !(verdict.keys_expired && attempt == 1)) co_return false;
+Task<bool> S3ObjectStore::wait_to_retry(s3::Verdict verdict, int attempt, bool new_keys, std::string_view kind,
+                                        Deadline deadline) {
+  if (!verdict.again && !new_keys && !(verdict.keys_expired && attempt == 1)) co_return false;
   auto left = deadline - parts_.clock.now();
   auto pause = s3::pause_before(attempt, verdict.outcome, {}, left, parts_.random.next());
   if (!pause) co_return false;
@@ -141,10 +143,12 @@ Task<bool> S3ObjectStore::wait_to_retry(s3::Verdict verdict, int attempt, std::s
 
 Task<Result<s3::Answer>> S3ObjectStore::perform(Ask ask, Deadline deadline) {
   for (int attempt = 1;; ++attempt) {
-    auto answer = co_await send(ask, {}, deadline);
+    bool new_keys = false;
+    auto answer = co_await send(ask, {}, new_keys, deadline);
     auto verdict = s3::judge(answer, location_, ask.text(), parts_.clock.wall());
     if (verdict.outcome == s3::Outcome::ok) co_return answer;
-    if (!co_await wait_to_retry(verdict, attempt, ask.kind, deadline)) co_return fail(std::move(verdict.error));
+    if (!co_await wait_to_retry(verdict, attempt, new_keys, ask.kind, deadline))
+      co_return fail(std::move(verdict.error));
   }
 }
 
@@ -207,7 +211,8 @@ Task<Result<void>> S3ObjectStore::get_range(std::string key, Bytes from, Bytes s
     auto take = [&reading, &key](const s3::Answer& head, Piece piece) {
       return reading.take(head, std::move(piece), key);
     };
-    auto answer = co_await send(ask, std::move(take), deadline);
+    bool new_keys = false;
+    auto answer = co_await send(ask, std::move(take), new_keys, deadline);
     if (reading.wrong) co_return fail(*std::move(reading.wrong));
     if (reading.next == reading.end) co_return Result<void>{};
     if (answer.status == 416)
@@ -220,7 +225,8 @@ Task<Result<void>> S3ObjectStore::get_range(std::string key, Bytes from, Bytes s
       verdict.error = {ErrorCode::kArchiveUnavailable, ask.text() + ": the answer broke off"};
     }
     if (reading.next > before) attempt = 1;  // it gets on
-    if (!co_await wait_to_retry(verdict, attempt, ask.kind, deadline)) co_return fail(std::move(verdict.error));
+    if (!co_await wait_to_retry(verdict, attempt, new_keys, ask.kind, deadline))
+      co_return fail(std::move(verdict.error));
   }
 }
 

@@ -53,9 +53,11 @@ class S3ObjectStore final : public ObjectStore {
   Task<Result<void>> remove(std::string key, Deadline deadline) override;
   Task<Result<std::vector<ObjectInfo>>> list(std::string prefix, std::string after, std::size_t limit,
                                              Deadline deadline) override;
+  void claim() override { claimed_ = true; }
   void interrupt() override;
   void collect_metrics(MetricsSnapshot& into) const override;
 
+  bool is_claimed() const { return claimed_; }
   // Aborts uploads under `prefix` that began before `age` ago, by the server's clock. Returns how many.
   Task<Result<int>> abort_stale_uploads(std::string prefix, Duration age, Deadline deadline);
 
@@ -81,12 +83,12 @@ class S3ObjectStore final : public ObjectStore {
 
   S3ObjectStore(Parts parts, s3::Location location, const s3::S3Settings& settings, Duration first_byte_delay);
 
-  // One attempt, counted.
-  Task<s3::Answer> send(const Ask& ask, HttpTransfers::OnBody on_body, Deadline deadline);
+  // One attempt, counted. `new_keys`: it was refused for its keys, and there are others by now.
+  Task<s3::Answer> send(const Ask& ask, HttpTransfers::OnBody on_body, bool& new_keys, Deadline deadline);
   // Until it is answered well, or fails for good, or the deadline passes.
   Task<Result<s3::Answer>> perform(Ask ask, Deadline deadline);
   // Whether to try again, after a pause; else the error stands.
-  Task<bool> wait_to_retry(s3::Verdict verdict, int attempt, std::string_view kind, Deadline deadline);
+  Task<bool> wait_to_retry(s3::Verdict verdict, int attempt, bool new_keys, std::string_view kind, Deadline deadline);
   Task<std::string> payload_of(const Slices& body);
   void add_checksum(const Slices& body, s3::Headers& headers) const;
 
@@ -107,6 +109,7 @@ class S3ObjectStore final : public ObjectStore {
   std::unique_ptr<S3Credentials> credentials_;
   std::unique_ptr<S3Metrics> metrics_;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> claimed_{false};
   std::atomic<Instant::rep> next_line_{std::numeric_limits<Instant::rep>::min()};  // about failures, in the log
   std::vector<std::unique_ptr<ByteBudget>> upload_budgets_;                        // by core
   BlockingPool hashing_{1, parts_.quick};

@@ -12,6 +12,7 @@ constexpr Duration kClearMax = 60s;
 constexpr Duration kFirstPause = 1s;
 constexpr Duration kLongestPause = 5min;
 constexpr Duration kClearEvery = 1h;
+constexpr Duration kClaimLook = 1s;  // whose the archive is, is known a moment after the start, or much later
 
 }  // namespace
 
@@ -57,13 +58,19 @@ Task<void> S3Watch::watch() {
     }
     if (!std::exchange(answered, true)) log_line(info, "archive_ready", {{"archive", store_.location().text()}});
     pause = kFirstPause;
+    auto until = clock.now() + kClearEvery;
     if (!uploads_prefix_.empty()) {
-      auto aborted = co_await store_.abort_stale_uploads(uploads_prefix_, stale_after_, clock.now() + kClearMax);
-      if (aborted && *aborted > 0) log_line(info, "stale_uploads_aborted", {{"uploads", *aborted}});
-      if (!aborted && !stopping_) log_line(warn, "stale_uploads_stay", {{"error", aborted.error()}});
+      while (!store_.is_claimed() && !stopping_ && clock.now() < until) co_await sleep(kClaimLook);
+      if (store_.is_claimed() && !stopping_) co_await clear();
     }
-    co_await sleep(kClearEvery);
+    co_await sleep(until - clock.now());
   }
+}
+
+Task<void> S3Watch::clear() {
+  auto aborted = co_await store_.abort_stale_uploads(uploads_prefix_, stale_after_, cores_.clock().now() + kClearMax);
+  if (aborted && *aborted > 0) log_line(info, "stale_uploads_aborted", {{"uploads", *aborted}});
+  if (!aborted && !stopping_) log_line(warn, "stale_uploads_stay", {{"error", aborted.error()}});
 }
 
 }  // namespace forelog::env

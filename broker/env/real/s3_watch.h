@@ -1,4 +1,5 @@
-// s3_watch.h: says in the log once whether the archive in S3 can be used, and clears away uploads that a crash left.
+// s3_watch.h: says in the log once whether the archive in S3 can be used, and clears away uploads that a crash left,
+// once the archive is claimed.
 //
 // Lives on core 0. Asks until the archive answers, with growing pauses; nothing waits for it.
 #pragma once
@@ -21,6 +22,7 @@ class S3Watch {
  private:
   Task<void> watch();
   Task<void> sleep(Duration time);
+  Task<void> clear();
 
   Cores& cores_;
   S3ObjectStore& store_;
