@@ -451,6 +451,21 @@ Task<Result<void>> LocalLog::remove_files() {
   co_return co_await Impl::in_turn<void>(self, self->remove_files());
 }
 
+namespace {
+
+// The archive is cleared after the files. A power cut in between must leave something that knows of the partition, and
+// of a young one the catalog has nothing that was synced.
+Task<void> remember(LogContext& context, PartitionKey partition) {
+  auto entry = co_await context.catalog.load(partition);
+  Catalog::Change change(partition);
+  change.put_state(entry ? entry->state : PartitionState{});
+  auto kept = co_await context.catalog.commit(std::move(change), env::Durability::synced);
+  // As on a full disk, where the files' room is what is wanted.
+  if (!kept) log_line(warn, "deletion_not_noted", {{"partition", partition}, {"error", kept.error()}});
+}
+
+}  // namespace
+
 Task<Result<void>> remove_partition_files(LogContext& context, PartitionKey partition) {
   context.wal.forget(partition);
   if (!context.local.is_known(partition)) co_return Result<void>{};
@@ -458,6 +473,7 @@ Task<Result<void>> remove_partition_files(LogContext& context, PartitionKey part
   auto names = co_await context.env.files.list(directory);
   if (!names && names.error().code == ErrorCode::kNotFound) co_return Result<void>{};
   if (!names) co_return fail(std::move(names).error());
+  if (context.env.archive != nullptr) co_await remember(context, partition);
   for (const auto& name : *names) CO_TRY(co_await context.env.files.remove(directory + "/" + name));
   CO_TRY(co_await context.env.files.remove(directory));
   co_return co_await context.env.files.sync_directory(context.directory);

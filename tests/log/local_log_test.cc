@@ -500,6 +500,7 @@ TEST_F(LocalLogTest, RemovedPartitionLeavesNothingAndFreesTheWriteAheadLog) {
   append(batch_of("a"), 0);
   append(batch_of("b"), 1);
   ASSERT_TRUE(run_here(log(0).remove_files()).has_value());
+  ASSERT_TRUE(run_here(storage->catalog.remove_all(test::partition_key(0))).has_value());
   storage->logs.erase(0);
   settings.erase(0);
   restart_after_crash(Loss::all);
@@ -568,6 +569,18 @@ TEST_F(LocalLogTest, ADiskThatTurnsReadOnlyRefusesAppendsServesReadsAndHealsByIt
   before.emplace_back("after");
   restart_after_crash(Loss::all);
   EXPECT_EQ(values(), before);
+  stop();
+}
+
+TEST_F(LocalLogTest, APartitionWhoseFilesAreGoneIsRememberedUntilItsObjectsAreToo) {
+  start();
+  append(batch_of("deleted before any checkpoint"));
+  ASSERT_TRUE(run_here(log().remove_files()).has_value());
+  settings.clear();
+  restart_after_crash(Loss::all);
+  auto known = run_here(stored_partitions(machine->env(), "data/log", storage->catalog));
+  ASSERT_TRUE(known.has_value());
+  EXPECT_TRUE(known->contains(test::partition_key(0)));
   stop();
 }
 
