@@ -29,11 +29,11 @@ class QuickClients {
 // comes back from one in time rests ever more rarely, until it is late for once.
 class RestRule {
  public:
-  static constexpr std::size_t kStride = 128 << 10;  // of bytes handled
+  static constexpr std::size_t kStride = 64 << 10;  // of bytes handled
   static constexpr Duration kRest = 300us;
   static constexpr Duration kLate = 100us;  // others had the CPU; a timer alone takes up to 60 µs
   static constexpr int kInTimeMax = 64;     // in a row, until rests become rarer by half
-  static constexpr std::size_t kRarest = 32;
+  static constexpr std::size_t kRarest = 64;
 
   // The thread has handled so many bytes more. True: it rests now.
   bool is_due(std::size_t handled);
