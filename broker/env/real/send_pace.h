@@ -25,7 +25,7 @@ class SendPace {
   // connection, of memory that nobody accounts for; bytes in files take none, as their pages are there anyway, and with
   // more of them on their way the sender is woken less often (consuming takes an eighth less CPU).
   static constexpr Step kAlone{256 << 10, Duration::zero(), 256 << 10, 2 << 20};
-  static constexpr Step kBesideQuick{64 << 10, 150us, 64 << 10, 128 << 10};
+  static constexpr Step kBesideQuick{64 << 10, 250us, 64 << 10, 128 << 10};
 
   explicit SendPace(QuickClients& everywhere) : everywhere_(everywhere) {}
 
