@@ -118,14 +118,20 @@ Task<void> tick(Partition& partition, env::Clock& clock) {
   co_return;
 }
 
+// Every batch is a shard, and goes to the archive as soon as it has ended.
+log::TopicSettings archived_batch_by_batch() {
+  log::TopicSettings settings;
+  settings.remote_storage = true;
+  settings.segment_bytes = 14;
+  settings.local_retention_bytes = 0;
+  settings.retention = -1ms;
+  return settings;
+}
+
 // Of a look-up that begins while nothing has left the disk yet, and ends when the shard is only in the archive.
 TEST(Partition, ALookUpByTimeFollowsAShardThatGoesToTheArchive) {
   set_log_level(warn);
-  log::TopicSettings settings;
-  settings.remote_storage = true;
-  settings.segment_bytes = 14;  // every batch is a shard
-  settings.local_retention_bytes = 0;
-  settings.retention = -1ms;
+  auto settings = archived_batch_by_batch();
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     env::SimulatedWorld world(seed);
     auto& machine = world.machine();
@@ -155,11 +161,7 @@ TEST(Partition, ALookUpByTimeFollowsAShardThatGoesToTheArchive) {
 // Of a look-up that finds a record in the archive that is deleted before the look-up ends.
 TEST(Partition, ALookUpByTimeBeginsAgainWhereTheLogDoes) {
   set_log_level(warn);
-  log::TopicSettings settings;
-  settings.remote_storage = true;
-  settings.segment_bytes = 14;  // every batch is a shard
-  settings.local_retention_bytes = 0;
-  settings.retention = -1ms;
+  auto settings = archived_batch_by_batch();
   env::SimulatedWorld world(7);
   auto& machine = world.machine();
   Core core(machine.env());
@@ -187,11 +189,7 @@ TEST(Partition, ALookUpByTimeBeginsAgainWhereTheLogDoes) {
 // archive.
 TEST(Partition, TheNewestRecordIsFoundInTheArchiveWhenANewerOneWasDeleted) {
   set_log_level(warn);
-  log::TopicSettings settings;
-  settings.remote_storage = true;
-  settings.segment_bytes = 14;  // every batch is a shard
-  settings.local_retention_bytes = 0;
-  settings.retention = -1ms;
+  auto settings = archived_batch_by_batch();
   env::SimulatedWorld world(7);
   auto& machine = world.machine();
   Core core(machine.env());
