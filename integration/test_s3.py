@@ -194,7 +194,7 @@ def reader_at(broker, topic, offset):
 
 def test_wrong_bytes_and_a_missing_object_harm_only_their_shard(server, new_broker):
     with faulty(server.port) as (endpoint, faults):
-        broker = new_broker(keys(), **server.settings(endpoint), **{"cache.memory": 2 << 20, "prefetch.mode": "off", "cache.failure.memory.ms": 100})
+        broker = new_broker(keys(), **server.settings(endpoint), **{"cache.memory": 4 << 20, "prefetch.mode": "off", "cache.failure.memory.ms": 100})
         topic = topic_name("wrong")
         content = settled(broker, topic, 6000)
         rows = [r for r in broker.json(f"/api/shards?topic={topic}")["shards"] if r["location"] == "archive"]
@@ -235,7 +235,7 @@ def test_away_and_back(tmp_path, server, new_broker):
 
 def test_latency_breaks_and_stalls(tmp_path, server, new_broker):
     with toxiproxy(tmp_path, server.port) as proxy:
-        broker = new_broker(keys(), **server.settings(proxy.endpoint), **{"cache.memory": 2 << 20, "archive.s3.stall.timeout.ms": 1000, "cache.load.timeout.ms": 20000})
+        broker = new_broker(keys(), **server.settings(proxy.endpoint), **{"cache.memory": 4 << 20, "archive.s3.stall.timeout.ms": 1000, "cache.load.timeout.ms": 20000})
         topic = topic_name("bad")
         content = settled(broker, topic, 6000)
         proxy.add("late", "latency", latency=50, jitter=10)
