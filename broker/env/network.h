@@ -32,7 +32,8 @@ class Connection {
   // part of the slices may have gone out, so close.
   virtual Task<Result<void>> write(Slices slices, Deadline deadline) = 0;
   virtual void close() = 0;
-  // The other side has finished or is gone, though bytes of it may still be unread: for who does not read at the moment.
+  // The other side has finished or is gone, though bytes of it may still be unread: for who does not read at the
+  // moment.
   virtual bool has_ended() const = 0;
   virtual Endpoint peer() const = 0;
 };
