@@ -66,15 +66,42 @@ TEST_F(Pace, AStepMayLieInSeveralWrites) {
   EXPECT_EQ(sent_in_a_step(60 << 10), SendPace::kAlone.size);
 }
 
-TEST_F(Pace, AfterARestTheStepIsANewOne) {
+TEST_F(Pace, AfterARoundTheStepIsANewOne) {
   turn.begin(now);
-  turn.note_sent(200 << 10, 200 << 10);
+  turn.note_sent(100 << 10, 100 << 10);
   turn.end(now);
-  turn.begin(now += SendPace::kBesideQuick.pause - 1ns);
-  EXPECT_EQ(turn.left(), SendPace::kAlone.size - (200 << 10));
+  EXPECT_FALSE(turn.wants_round());
+  turn.begin(now);
+  turn.note_sent(100 << 10, 100 << 10);
   turn.end(now);
-  turn.begin(now += SendPace::kBesideQuick.pause);
+  EXPECT_TRUE(turn.wants_round());
+  turn.begin(now += 1h);
+  EXPECT_EQ(turn.left(), SendPace::kAlone.size - (200 << 10)) << "others have had no turn, however long it was";
+  turn.end(now);
+  pace.come_round();
+  turn.begin(now);
   EXPECT_EQ(turn.left(), SendPace::kAlone.size);
+}
+
+TEST_F(Pace, BesideOthersTheStepIsANewOneAfterARoundAndAPause) {
+  pace.note_quick(now);
+  turn.begin(now);
+  turn.note_sent(60 << 10, 60 << 10);
+  turn.end(now);
+  pace.come_round();
+  turn.begin(now += SendPace::kBesideQuick.pause - 1ns);
+  EXPECT_EQ(turn.left(), 4 << 10);
+  turn.end(now);
+  pace.come_round();
+  turn.begin(now += SendPace::kBesideQuick.pause);
+  EXPECT_EQ(turn.left(), SendPace::kBesideQuick.size);
+}
+
+TEST_F(Pace, OneRoundAtATimeIsAskedFor) {
+  EXPECT_TRUE(pace.ask_for_round());
+  EXPECT_FALSE(pace.ask_for_round());
+  pace.come_round();
+  EXPECT_TRUE(pace.ask_for_round());
 }
 
 TEST_F(Pace, AStepThatWasBegunAloneEndsBesideOthers) {

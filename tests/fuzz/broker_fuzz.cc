@@ -15,6 +15,9 @@
 #include "tests/wire/every_message.h"
 #include "tests/wire/random_message.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <deque>
 #include <memory>
@@ -30,7 +33,7 @@ namespace {
 
 using fuzz::Decisions;
 
-constexpr int kPatienceMs = 20'000;    // of everything: beyond it the broker hangs
+constexpr Duration kPatience = 20s;    // with everything: beyond it the broker hangs
 constexpr int kInputsOfOneLife = 400;  // then the broker stops and starts on what it has
 constexpr int kLivesOfOneDisk = 4;     // then on an empty disk
 
@@ -56,6 +59,7 @@ class Client {
   void send(std::string_view bytes) {
     while (!bytes.empty()) {
       auto sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent < 0 && errno == EINTR) continue;
       if (sent <= 0) return;
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
@@ -65,8 +69,7 @@ class Client {
   // Reads until `enough` bytes are there or the broker ends the connection; false when it does neither in time.
   bool read(std::size_t enough = SIZE_MAX) {
     while (got_.size() < enough) {
-      pollfd wait{socket_, POLLIN, 0};
-      if (::poll(&wait, 1, kPatienceMs) <= 0) return false;
+      if (!wait_until_readable()) return false;
       char room[16384];
       auto size = ::recv(socket_, room, sizeof room, 0);
       if (size <= 0) return true;
@@ -77,6 +80,18 @@ class Client {
   const std::string& got() const { return got_; }
 
  private:
+  bool wait_until_readable() const {
+    auto until = std::chrono::steady_clock::now() + kPatience;
+    while (true) {
+      auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+      pollfd wait{socket_, POLLIN, 0};
+      auto ready = ::poll(&wait, 1, std::max(0, static_cast<int>(left.count())));
+      // libFuzzer looks at the time by a signal, which ends any wait.
+      if (ready < 0 && errno == EINTR) continue;
+      return ready > 0;
+    }
+  }
+
   int socket_;
   std::string got_;
 };

@@ -5,9 +5,14 @@
 namespace forelog::env {
 
 void SendTurn::begin(Instant now) {
-  bool rested = now - ended_at_ >= SendPace::kBesideQuick.pause;
   step_ = pace_.step(now);
+  bool rested = pace_.rounds() != ended_in_ && now - ended_at_ >= step_.pause;
   left_ = rested ? step_.size : std::min(left_, step_.size);
+}
+
+void SendTurn::end(Instant now) {
+  ended_at_ = now;
+  ended_in_ = pace_.rounds();
 }
 
 void SendTurn::next(Instant now) {

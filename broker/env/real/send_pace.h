@@ -9,6 +9,8 @@
 #include "broker/env/real/rests.h"
 
 #include <cstddef>
+#include <cstdint>
+#include <utility>
 
 namespace forelog::env {
 
@@ -36,9 +38,20 @@ class SendPace {
   }
   const Step& step(Instant now) const { return quick_.any(now) ? kBesideQuick : kAlone; }
 
+  // Rounds of the core: at each, those who stood in its queue when it was asked for have had their turn. Time does not
+  // tell it, since a thread may be kept from its CPU. True: the caller posts `come_round` to the core; else somebody has.
+  bool ask_for_round() { return !std::exchange(is_asked_, true); }
+  void come_round() {
+    is_asked_ = false;
+    ++rounds_;
+  }
+  std::uint64_t rounds() const { return rounds_; }
+
  private:
   QuickClients quick_;  // of this core
   QuickClients& everywhere_;
+  bool is_asked_ = false;
+  std::uint64_t rounds_ = 0;
 };
 
 // Of a connection: what it may send now. A step may lie in one write or in several that never waited; a client that
@@ -56,9 +69,12 @@ class SendTurn {
     sent_since_read_ = 0;
   }
 
-  // A write begins. Who has just sent goes on with what is left of the step; after a rest it is a new one.
+  // A write begins. Who has just sent goes on with what is left of the step; after a round, and the step's pause, it is
+  // a new one.
   void begin(Instant now);
-  void end(Instant now) { ended_at_ = now; }
+  void end(Instant now);
+  // Enough of the step is used that a round is worth a look at the queue.
+  bool wants_round() const { return left_ < step_.size / 2; }
   // Others have had their turn.
   void next(Instant now);
 
@@ -74,6 +90,7 @@ class SendTurn {
   std::size_t left_ = step_.size;
   std::size_t sent_since_read_ = 0;
   Instant ended_at_{};
+  std::uint64_t ended_in_ = 0;  // round
 };
 
 }  // namespace forelog::env

@@ -149,10 +149,11 @@ using UnsentBytes = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP
 }  // namespace
 
 struct TcpConnection::State {
-  State(TcpSocket connected, Clock& its_clock, SendPace& pace, BlockingPool& pool)
+  State(TcpSocket connected, Clock& its_clock, SendPace& its_pace, BlockingPool& pool)
       : socket(std::move(connected)),
         clock(its_clock),
-        turn(pace),
+        pace(its_pace),
+        turn(its_pace),
         disk(pool),
         reading(std::make_shared<DeadlineWatch>(its_clock)),
         writing(std::make_shared<DeadlineWatch>(its_clock)) {
@@ -166,6 +167,11 @@ struct TcpConnection::State {
   void begin(bool in_files) {
     turn.begin(clock.now());
     set_unsent_max(in_files ? turn.step().unsent_files_max : turn.step().unsent_max);
+  }
+  void end() {
+    turn.end(clock.now());
+    if (!turn.wants_round() || !pace.ask_for_round()) return;
+    boost::asio::post(socket.get_executor(), [&of = pace] { of.come_round(); });
   }
   void set_unsent_max(int bytes) {
     if (std::exchange(unsent_max, bytes) == bytes) return;
@@ -215,6 +221,7 @@ struct TcpConnection::State {
 
   TcpSocket socket;
   Clock& clock;
+  SendPace& pace;
   SendTurn turn;
   int unsent_max = 0;
   BlockingPool& disk;
@@ -285,7 +292,7 @@ Task<Result<void>> TcpConnection::write_all(std::shared_ptr<State> state, Slices
   error_code error;
   bool more = state->write_some(left, error);
   if (left.done()) {
-    state->turn.end(state->clock.now());
+    state->end();
     co_return Result<void>{};
   }
   watch.begin(deadline);
@@ -311,7 +318,7 @@ Task<Result<void>> TcpConnection::write_all(std::shared_ptr<State> state, Slices
     more = state->write_some(left, error);
   }
   watch.end();
-  state->turn.end(state->clock.now());
+  state->end();
   if (error) co_return fail(state->error_of("writing to", error, watch));
   co_return Result<void>{};
 }
