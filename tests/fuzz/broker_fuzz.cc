@@ -44,8 +44,9 @@ class Client {
     to.sin_family = AF_INET;
     to.sin_port = htons(static_cast<std::uint16_t>(port));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(::connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0,
-          "nobody listens");  // NOLINT: sockets
+    auto failed = ::connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0;  // NOLINT: sockets
+    if (failed && errno == EINTR) failed = !wait_for(POLLOUT);  // it goes on by itself
+    CHECK(!failed, "nobody listens");
     int on = 1;
     ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     timeval soon{0, 200'000};
@@ -69,7 +70,7 @@ class Client {
   // Reads until `enough` bytes are there or the broker ends the connection; false when it does neither in time.
   bool read(std::size_t enough = SIZE_MAX) {
     while (got_.size() < enough) {
-      if (!wait_until_readable()) return false;
+      if (!wait_for(POLLIN)) return false;
       char room[16384];
       auto size = ::recv(socket_, room, sizeof room, 0);
       if (size <= 0) return true;
@@ -80,15 +81,14 @@ class Client {
   const std::string& got() const { return got_; }
 
  private:
-  bool wait_until_readable() const {
+  // libFuzzer looks at the time by a signal, which ends any wait.
+  bool wait_for(short event) const {
     auto until = std::chrono::steady_clock::now() + kPatience;
     while (true) {
       auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-      pollfd wait{socket_, POLLIN, 0};
+      pollfd wait{socket_, event, 0};
       auto ready = ::poll(&wait, 1, std::max(0, static_cast<int>(left.count())));
-      // libFuzzer looks at the time by a signal, which ends any wait.
-      if (ready < 0 && errno == EINTR) continue;
-      return ready > 0;
+      if (ready >= 0 || errno != EINTR) return ready > 0;
     }
   }
 
