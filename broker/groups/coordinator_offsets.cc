@@ -254,7 +254,7 @@ Task<void> Coordinator::expire(Coordinator& self) {
     auto done = co_await self.forget(entry, std::move(gone));
     if (done) self.metrics_.expired_offsets.add(count);
     bool nothing_left = self.is_current(entry) && !entry->deleting && entry->group.state() == GroupState::empty &&
-                        !entry->group.has_pending_members() && entry->offsets.empty();
+                        !entry->group.has_pending_members() && entry->offsets.has_none();
     if (done && nothing_left) done = co_await self.bury(entry);
     if (!done) log_line(warn, "offsets_not_expired", {{"group", entry->group.id()}, {"error", done.error()}});
   }
