@@ -195,9 +195,12 @@ Task<wire::OffsetDeleteResponse> Coordinator::delete_offsets(wire::OffsetDeleteR
 
 Task<void> Coordinator::forget_topic(TopicName topic) {
   Use use(*this);
-  std::vector<EntryPtr> all;
-  for (const auto& [id, entry] : groups_) all.push_back(entry);
-  for (const auto& entry : all) co_await forget_topic_in(entry, topic);
+  // At once and not one after another: what is committed from now on is of a topic made again under the name.
+  TaskGroup all(cores_);
+  for (const auto& [id, entry] : groups_) {
+    if (!entry->offsets.places(topic).empty()) all.spawn(forget_topic_in(entry, topic));
+  }
+  co_await all.join();
 }
 
 // What is committed while this goes on is of a topic made again under the name, and stays.

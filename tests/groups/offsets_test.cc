@@ -234,6 +234,34 @@ TEST_F(CoordinatorTest, WhatIsCommittedWhileAnOlderTopicIsForgottenStays) {
   EXPECT_EQ(committed("t", 2), -1);
 }
 
+// However long it takes until the offsets of another group are forgotten.
+TEST_F(CoordinatorTest, WhatAnotherGroupCommitsWhileAnOlderTopicIsForgottenStays) {
+  start();
+  for (const char* group : {"a", "b"}) {
+    group_ = GroupId(group);
+    ASSERT_EQ(commit(commit_request("t", 1, 42)), 0);
+  }
+  log_.hold();
+  auto forgotten = [](Coordinator& coordinator) -> Task<bool> {
+    co_await coordinator.forget_topic(TopicName("t"));
+    co_return true;
+  };
+  auto done = begin(forgotten(*coordinator_));
+  world_.run_for(100ms);
+  auto commits = begin(coordinator_->commit(commit_request("t", 1, 7), client_));
+  world_.run_for(100ms);
+  log_.release();
+  world_.run_for(1s);
+  EXPECT_TRUE(done.arrived() && commits.arrived());
+  for (bool again : {false, true}) {
+    if (again) restart();
+    group_ = GroupId("a");
+    EXPECT_EQ(committed("t", 1), -1);
+    group_ = GroupId("b");
+    EXPECT_EQ(committed("t", 1), 7) << "again=" << again;
+  }
+}
+
 TEST_F(CoordinatorTest, OffsetsOfATopicThatWentWhileTheBrokerWasDownAreForgotten) {
   start();
   ASSERT_EQ(commit(commit_request("t", 1, 42)), 0);
