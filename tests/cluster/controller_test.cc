@@ -257,6 +257,41 @@ TEST_F(ClusterTest, ProducerIdsAreGivenOnce) {
   EXPECT_EQ(second->first, 1000);
 }
 
+// A disk that is full, say.
+class UnwritableStore final : public env::MetadataStore {
+ public:
+  UnwritableStore(env::MetadataStore& store, env::Clock& clock) : store_(store), clock_(clock) {}
+  int commits = 0;
+
+  Task<Result<env::Znode>> get(std::string path) override { return store_.get(std::move(path)); }
+  Task<Result<std::vector<std::string>>> children(std::string path) override {
+    return store_.children(std::move(path));
+  }
+  Task<Result<void>> commit(std::vector<MetadataOp>) override {
+    ++commits;
+    co_await sleep_until(clock_, clock_.now() + 100us);
+    co_return fail(ErrorCode::kDiskFull, "as told");
+  }
+  Task<Result<bool>> wait_for_change(std::string path, Known known, Deadline deadline) override {
+    return store_.wait_for_change(std::move(path), known, deadline);
+  }
+
+ private:
+  env::MetadataStore& store_;
+  env::Clock& clock_;
+};
+
+TEST_F(ClusterTest, WhoWantsProducerIdsDoesNotKeepAStoreBusyThatTakesNothing) {
+  auto& one = start(1);
+  auto& its = one.machine.env();
+  UnwritableStore store(its.metadata, its.clock);
+  env::Env env{its.cores, its.clock, its.random, its.files, its.network, its.local, store};
+  Controller controller(env, one.state, BrokerId(1), catalog());
+  EXPECT_FALSE(run(one, controller.allocate_producer_ids(world.now() + 1s)));
+  EXPECT_LT(store.commits, 20);
+  EXPECT_GT(store.commits, 1) << "it tries again";
+}
+
 // --- what scripts do -------------------------------------------------------------------------------------------------
 
 TEST_F(ClusterTest, ATopicWrittenByAScriptBecomesATopic) {
