@@ -4,6 +4,7 @@
 #include "broker/cluster/records.h"
 #include "broker/cluster/session.h"
 #include "broker/log/topic_settings.h"
+#include "broker/wire/api_table.h"
 #include "tests/support/run_task.h"
 
 #include <algorithm>
@@ -290,6 +291,16 @@ TEST_F(ClusterTest, WhoWantsProducerIdsDoesNotKeepAStoreBusyThatTakesNothing) {
   EXPECT_FALSE(run(one, controller.allocate_producer_ids(world.now() + 1s)));
   EXPECT_LT(store.commits, 20);
   EXPECT_GT(store.commits, 1) << "it tries again";
+}
+
+TEST_F(ClusterTest, WhereTopicsMayNotBeDeletedThatIsSaid) {
+  auto& one = start(1, {{"delete.topic.enable", "false"}});
+  ASSERT_TRUE(create(one, "orders"));
+  auto deleted = run(one, one.controller.delete_topic(TopicName("orders"), {}, soon()));
+  ASSERT_FALSE(deleted);
+  const auto& api = wire::row_of(wire::ApiKey::kDeleteTopics);
+  EXPECT_EQ(wire::code_to_send(api, 6, wire_code_of(deleted.error().code)), 73);  // TOPIC_DELETION_DISABLED
+  EXPECT_EQ(wire::code_to_send(api, 2, wire_code_of(deleted.error().code)), 42) << "v3 is the first that knows it";
 }
 
 // --- what scripts do -------------------------------------------------------------------------------------------------
