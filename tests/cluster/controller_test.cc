@@ -327,6 +327,25 @@ TEST_F(ClusterTest, AScriptThatRewritesATopicAddsPartitionsAndDoesNotChangeItsId
   EXPECT_NE(data("/brokers/topics/orders").find(created->id.text()), std::string::npos);
 }
 
+// Between the script and us looking at what it wrote, the topic's settings are changed and the topic is read anew.
+TEST_F(ClusterTest, ATopicRewrittenWithoutItsIdIsTheSameWhoeverSeesItFirst) {
+  auto& one = start(1);
+  auto created = create(one, "orders", 1);
+  ASSERT_TRUE(created);
+  world.run_for(6s);  // the controller has just looked
+  script({MetadataOp::set("/brokers/topics/orders", R"({"version":2,"partitions":{"0":[1],"1":[1]}})", -1)});
+  std::vector<ConfigChange> changes{{ConfigOp::set, "retention.ms", "5000"}};
+  ASSERT_TRUE(run(one, one.controller.alter_configs({ConfigResource::Kind::topic, "orders"}, changes, false, soon())));
+  ASSERT_NE(view(one)->topic(TopicName("orders")), nullptr);
+  EXPECT_EQ(view(one)->topic(TopicName("orders"))->id, created->id);
+  world.run_for(10s);
+  const auto* topic = view(one)->topic(TopicName("orders"));
+  ASSERT_NE(topic, nullptr);
+  EXPECT_EQ(topic->id, created->id);
+  EXPECT_EQ(topic->partitions.size(), 2U);
+  EXPECT_EQ(topic->partitions[1].leader, BrokerId(1));
+}
+
 TEST_F(ClusterTest, AMarkOfAScriptDeletesATopic) {
   auto& one = start(1);
   ASSERT_TRUE(create(one, "orders", 2));
