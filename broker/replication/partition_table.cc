@@ -119,7 +119,7 @@ void PartitionTable::reconcile(const cluster::ClusterView& view, const cluster::
       ++it;
       continue;
     }
-    if (slot.partition) leave(key, std::move(slot.partition));
+    leave(key, std::move(slot.partition));
     it = slots_.erase(it);
   }
   metrics_.partitions.set(static_cast<std::int64_t>(slots_.size()));
@@ -138,14 +138,14 @@ Task<void> PartitionTable::open(PartitionTable& self, cluster::TopicViewPtr topi
     slot.error = opened.error();
     self.retry_wanted_ = true;
     log_line(warn, "partition_open_failed", {{"topic", topic->name}, {"partition", key}, {"error", opened.error()}});
-  } else if (self.stopping_) {
-    auto partition = *std::move(opened);
+  }
+  if (self.stopping_) {
     self.slots_.erase(key);
-    co_await partition->close();
+    if (opened) co_await (*opened)->close();
   } else if (!is_here(*self.view_, key)) {
     self.slots_.erase(key);
-    self.leave(key, *std::move(opened));
-  } else {
+    self.leave(key, opened ? *std::move(opened) : nullptr);
+  } else if (opened) {
     slot.error.reset();
     slot.partition = *std::move(opened);
     // The view may have moved on while the partition was being opened.
@@ -177,6 +177,7 @@ Task<bool> PartitionTable::view_is_complete() {
   co_return true;
 }
 
+// `partition` is null when it could not be opened: what there is of it goes all the same.
 void PartitionTable::leave(PartitionKey key, PartitionPtr partition) {
   leaving_.insert(key);
   tasks_.spawn(remove(*this, key, std::move(partition)));
@@ -199,15 +200,17 @@ Task<bool> PartitionTable::is_gone(PartitionKey key) {
 
 Task<void> PartitionTable::remove(PartitionTable& self, PartitionKey key, PartitionPtr partition) {
   if (co_await self.is_gone(key)) {
-    auto removed = co_await partition->remove_local();
-    if (!removed) log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
-    partition.reset();
+    if (partition) {
+      auto removed = co_await partition->remove_local();
+      if (!removed) log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
+      partition.reset();
+    }
     co_await remove_leftovers(self, key);
   } else {
     bool is_back = is_here(*self.view_, key);
     log_line(warn, "partition_kept",
              {{"partition", key}, {"why", is_back ? "its topic is back" : "not every topic's record can be read"}});
-    co_await partition->close();
+    if (partition) co_await partition->close();
   }
   self.leaving_.erase(key);
   if (!self.stopping_ && is_here(*self.view_, key)) self.reconcile(*self.view_, nullptr);
