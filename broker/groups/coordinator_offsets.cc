@@ -33,6 +33,12 @@ wire::OffsetCommitResponse answer_all(const wire::OffsetCommitRequest& request, 
   return response;
 }
 
+// What makes the record of an offset too large is what its client says with it.
+ErrorCode answer_to_failed_commit(const Error& error) {
+  bool too_large = error.code == ErrorCode::kMessageTooLarge || error.code == ErrorCode::kRecordListTooLarge;
+  return too_large ? ErrorCode::kInvalidCommitOffsetSize : answer_to_failed_write(error);
+}
+
 }  // namespace
 
 Task<wire::OffsetCommitResponse> Coordinator::commit(wire::OffsetCommitRequest request, ClientPtr client) {
@@ -96,7 +102,7 @@ Task<wire::OffsetCommitResponse> Coordinator::commit(wire::OffsetCommitRequest r
       entry->offsets.put(each.partition, std::move(each.committed), (*written)[i]);
     } else {
       entry->offsets.fail_commit(each.partition);
-      response.topics[each.topic].partitions[each.index].error_code = answer_to_failed_write(written.error());
+      response.topics[each.topic].partitions[each.index].error_code = answer_to_failed_commit(written.error());
     }
   }
   if (!written) {

@@ -44,8 +44,10 @@ TEST_F(OffsetsTest, ACommitThatCannotBeWrittenFailsAndChangesNothing) {
   ASSERT_EQ(commit(commit_request("t", 0, 1)), 0);
   log_.fail_with(ErrorCode::kStorageError);
   EXPECT_EQ(commit(commit_request("t", 0, 2)), code(ErrorCode::kNotCoordinator));
-  log_.fail_with(ErrorCode::kMessageTooLarge);
-  EXPECT_EQ(commit(commit_request("t", 0, 2)), -1);
+  for (auto too_large : {ErrorCode::kMessageTooLarge, ErrorCode::kRecordListTooLarge}) {
+    log_.fail_with(too_large);
+    EXPECT_EQ(commit(commit_request("t", 0, 2)), code(ErrorCode::kInvalidCommitOffsetSize));
+  }
   log_.fail_with({});
   EXPECT_EQ(committed("t", 0), 1);
   log_.hold();
