@@ -147,6 +147,11 @@ Task<bool> CoreParts::topic_is_gone(TopicName topic) {
   co_return !found && found.error().code == ErrorCode::kNotFound;
 }
 
+// Of a topic that was not being deleted when it left the view.
+Task<void> CoreParts::forget_if_gone(TopicName topic) {
+  if (co_await topic_is_gone(topic)) co_await coordinator_.forget_topic(topic);
+}
+
 Task<void> CoreParts::start() {
   coordinator_.ask_with([this](TopicName topic) { return topic_is_gone(std::move(topic)); });
   coordinator_.start();
@@ -166,7 +171,9 @@ void CoreParts::follow(const cluster::ClusterViewPtr& view) {
   for (const auto& [name, topic] : last->topics()) {
     // Also when another of that name has come: it is not the one whose offsets were committed.
     const auto* now = view->topic(name);
-    if (now == nullptr || now->id != topic->id) tasks_.spawn(coordinator_.forget_topic(name));
+    if (now != nullptr && now->id == topic->id) continue;
+    bool certain = now != nullptr || topic->deleting;
+    tasks_.spawn(certain ? coordinator_.forget_topic(name) : forget_if_gone(name));
   }
 }
 

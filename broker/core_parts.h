@@ -56,6 +56,7 @@ class CoreParts {
 
   void follow(const cluster::ClusterViewPtr& view);
   Task<bool> topic_is_gone(TopicName topic);
+  Task<void> forget_if_gone(TopicName topic);
   void follow_settings(const cluster::ClusterView& view);
 
   Shared shared_;

@@ -82,9 +82,10 @@ std::size_t FetchSessions::remembered() const {
 
 FetchSessions::Session* FetchSessions::open(std::size_t partitions, Instant now) {
   if (slots_ == 0) return nullptr;
+  auto victim = sessions_.end();
   if (sessions_.size() >= slots_) {
-    auto victim = std::min_element(sessions_.begin(), sessions_.end(),
-                                   [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
+    victim = std::min_element(sessions_.begin(), sessions_.end(),
+                              [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
     bool idle = now - victim->second.used > kIdleBeforeEviction;
     if (!idle) {
       victim = std::min_element(sessions_.begin(), sessions_.end(), [](const auto& a, const auto& b) {
@@ -93,9 +94,10 @@ FetchSessions::Session* FetchSessions::open(std::size_t partitions, Instant now)
       // A session saves most where it has many partitions.
       if (victim->second.partitions.size() >= partitions) return nullptr;
     }
-    sessions_.erase(victim);
   }
-  if (remembered() + partitions > partitions_max_) return nullptr;
+  auto freed = victim == sessions_.end() ? 0 : victim->second.partitions.size();
+  if (remembered() - freed + partitions > partitions_max_) return nullptr;
+  if (victim != sessions_.end()) sessions_.erase(victim);
   auto id = next_id_;
   next_id_ = next_id_ > std::numeric_limits<std::int32_t>::max() - step_ ? next_id_ % step_ + step_ : next_id_ + step_;
   auto& session = sessions_[id];

@@ -147,7 +147,8 @@ class ClusterState::Follower {
     using Loaded = Result<std::optional<TopicView>>;
     std::vector<TopicName> names(topics.begin(), topics.end());
     std::function<Task<Loaded>(std::size_t)> load = [this, &names](std::size_t i) {
-      return load_topic(store_, state_.cores_, names[i]);
+      const auto* known = latest().topic(names[i]);
+      return load_topic(store_, state_.cores_, names[i], known ? std::optional(known->id) : std::nullopt);
     };
     auto loaded = co_await gather<Loaded>(state_.cores_, names.size(), std::move(load));
     for (const auto& topic : loaded) {

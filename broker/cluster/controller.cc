@@ -14,6 +14,7 @@ using Kind = ConfigResource::Kind;
 namespace {
 
 inline constexpr std::int64_t kProducerIdsPerBlock = 1000;  // Kafka's
+inline constexpr Duration kProducerIdsRetry = 100ms;
 
 std::unexpected<Error> timed_out(std::string doing) { return fail(ErrorCode::kRequestTimedOut, std::move(doing)); }
 std::unexpected<Error> unknown(const TopicName& name) {
@@ -171,6 +172,8 @@ Task<Result<ProducerIdBlock>> Controller::Impl::allocate_producer_ids(Deadline d
     if (done) co_return ProducerIdBlock{next.block_start, next.block_end};
     // Another broker was faster, or the outcome is not known: take the block after it.
     if (env_.clock.now() >= deadline || stopping_) co_return timed_out(done.error().context);
+    // A store that takes nothing, as on a full disk, may not do so for long.
+    if (done.error().code != ErrorCode::kConflict) co_await stopped_.wait(env_.clock.now() + kProducerIdsRetry);
   }
 }
 

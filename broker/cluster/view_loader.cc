@@ -59,12 +59,15 @@ Task<Result<SettingMap>> load_configs(env::MetadataStore& store, std::string pat
   co_return std::move(record->record.config);
 }
 
-Task<Result<std::optional<TopicView>>> load_topic(env::MetadataStore& store, env::Cores& cores, TopicName name) {
+Task<Result<std::optional<TopicView>>> load_topic(env::MetadataStore& store, env::Cores& cores, TopicName name,
+                                                  std::optional<TopicId> known) {
   auto assigned = CO_TRY(co_await read_leniently<TopicRecord>(store, paths::topic(name)));
-  if (!assigned || !assigned->record.topic_id) co_return std::optional<TopicView>();
+  if (!assigned) co_return std::optional<TopicView>();
+  auto id_now = assigned->record.topic_id ? assigned->record.topic_id : known;
+  if (!id_now) co_return std::optional<TopicView>();
   TopicView topic;
   topic.name = name;
-  topic.id = *assigned->record.topic_id;
+  topic.id = *id_now;
   topic.overrides = CO_TRY(co_await load_configs(store, paths::topic_config(name)));
   auto mark = co_await store.get(paths::delete_topic(name));
   if (!mark && mark.error().code != ErrorCode::kNotFound) co_return fail(std::move(mark).error());

@@ -15,8 +15,10 @@ namespace forelog::cluster {
 Task<Result<std::map<BrokerId, BrokerView>>> load_brokers(env::MetadataStore& store);
 
 // One topic; none when there is no such topic, when its record cannot be read (logged), or when it has no id yet.
-// A partition whose state is missing has no leader.
-Task<Result<std::optional<TopicView>>> load_topic(env::MetadataStore& store, env::Cores& cores, TopicName name);
+// `known` is the id that it had when last looked at: tools that drop the id when they rewrite a topic mean the same
+// one. A partition whose state is missing has no leader.
+Task<Result<std::optional<TopicView>>> load_topic(env::MetadataStore& store, env::Cores& cores, TopicName name,
+                                                  std::optional<TopicId> known = {});
 
 // The settings at `path` under /config; empty when there are none or they cannot be read (logged).
 Task<Result<SettingMap>> load_configs(env::MetadataStore& store, std::string path);

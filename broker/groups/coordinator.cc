@@ -99,6 +99,14 @@ Task<void> Coordinator::load(Coordinator& self, PartitionId partition, std::uint
 void Coordinator::install(PartitionId partition, GroupStore::StoredGroups stored) {
   led_[partition].loaded = true;
   for (auto& [id, from] : stored) {
+    // When the topic has got more partitions, a group may stand in two: the one in which it is looked for counts.
+    if (auto other = find(id)) {
+      bool is_its_place = partition_of(id, log_.partition_count()) == partition;
+      log_line(warn, "group_in_two_partitions",
+               {{"group", id}, {"partition", is_its_place ? partition : other->partition}});
+      if (!is_its_place) continue;
+      kill(other, ErrorCode::kNotCoordinator);
+    }
     EntryPtr entry;
     if (from.snapshot) {
       entry = std::make_shared<Entry>(id, settings_, partition, std::move(*from.snapshot), moment());

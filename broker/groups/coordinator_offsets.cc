@@ -33,6 +33,12 @@ wire::OffsetCommitResponse answer_all(const wire::OffsetCommitRequest& request, 
   return response;
 }
 
+// What makes the record of an offset too large is what its client says with it.
+ErrorCode answer_to_failed_commit(const Error& error) {
+  bool too_large = error.code == ErrorCode::kMessageTooLarge || error.code == ErrorCode::kRecordListTooLarge;
+  return too_large ? ErrorCode::kInvalidCommitOffsetSize : answer_to_failed_write(error);
+}
+
 }  // namespace
 
 Task<wire::OffsetCommitResponse> Coordinator::commit(wire::OffsetCommitRequest request, ClientPtr client) {
@@ -96,7 +102,7 @@ Task<wire::OffsetCommitResponse> Coordinator::commit(wire::OffsetCommitRequest r
       entry->offsets.put(each.partition, std::move(each.committed), (*written)[i]);
     } else {
       entry->offsets.fail_commit(each.partition);
-      response.topics[each.topic].partitions[each.index].error_code = answer_to_failed_write(written.error());
+      response.topics[each.topic].partitions[each.index].error_code = answer_to_failed_commit(written.error());
     }
   }
   if (!written) {
@@ -195,9 +201,12 @@ Task<wire::OffsetDeleteResponse> Coordinator::delete_offsets(wire::OffsetDeleteR
 
 Task<void> Coordinator::forget_topic(TopicName topic) {
   Use use(*this);
-  std::vector<EntryPtr> all;
-  for (const auto& [id, entry] : groups_) all.push_back(entry);
-  for (const auto& entry : all) co_await forget_topic_in(entry, topic);
+  // At once and not one after another: what is committed from now on is of a topic made again under the name.
+  TaskGroup all(cores_);
+  for (const auto& [id, entry] : groups_) {
+    if (!entry->offsets.places(topic).empty()) all.spawn(forget_topic_in(entry, topic));
+  }
+  co_await all.join();
 }
 
 // What is committed while this goes on is of a topic made again under the name, and stays.
@@ -254,7 +263,7 @@ Task<void> Coordinator::expire(Coordinator& self) {
     auto done = co_await self.forget(entry, std::move(gone));
     if (done) self.metrics_.expired_offsets.add(count);
     bool nothing_left = self.is_current(entry) && !entry->deleting && entry->group.state() == GroupState::empty &&
-                        !entry->group.has_pending_members() && entry->offsets.empty();
+                        !entry->group.has_pending_members() && entry->offsets.has_none();
     if (done && nothing_left) done = co_await self.bury(entry);
     if (!done) log_line(warn, "offsets_not_expired", {{"group", entry->group.id()}, {"error", done.error()}});
   }

@@ -33,6 +33,7 @@ std::vector<TopicPartition> Offsets::partitions() const {
   std::set<TopicPartition> all;
   for (const auto& [partition, entry] : offsets_) all.insert(partition);
   for (const auto& [partition, count] : in_flight_) all.insert(partition);
+  all.insert(uncertain_.begin(), uncertain_.end());
   return {all.begin(), all.end()};
 }
 

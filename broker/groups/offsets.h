@@ -33,11 +33,14 @@ class Offsets {
 
   const CommittedOffset* find(const TopicPartition& partition) const;  // null: none
   std::map<TopicPartition, CommittedOffset> all() const;
-  std::vector<TopicPartition> partitions() const;  // also those whose first commit is being written
+  // Of which the log has a commit, or may come to have one: also those whose first commit is being written, or failed.
+  std::vector<TopicPartition> partitions() const;
   // Of a topic: the partitions that have an offset, or may come to have one, and where its record stands (kNoOffset:
   // it is being written, or its write failed and may have come through all the same).
   std::map<TopicPartition, Offset> places(const TopicName& topic) const;
-  bool empty() const { return offsets_.empty() && in_flight_.empty(); }
+  bool empty() const { return has_none() && uncertain_.empty(); }
+  // Whether there is nothing to tell, now or soon. The log may know more.
+  bool has_none() const { return offsets_.empty() && in_flight_.empty(); }
   std::size_t size() const { return offsets_.size(); }
 
   // A commit is being written: until it is done, the partition's offset does not expire.

@@ -3,7 +3,6 @@
 #include "broker/base/log.h"
 #include "broker/cluster/records.h"
 
-#include <unordered_set>
 #include <utility>
 
 namespace forelog::replication {
@@ -90,6 +89,7 @@ void PartitionTable::reconcile(const cluster::ClusterView& view, const cluster::
     for (const auto& partition : topic->partitions) {
       PartitionKey key{topic->id, partition.id};
       if (partition.leader != parts_.context.self || !parts_.is_mine(key)) continue;
+      if (leaving_.contains(key)) continue;
       wanted.insert(key);
       auto& slot = slots_[key];
       if (slot.partition) {
@@ -119,7 +119,7 @@ void PartitionTable::reconcile(const cluster::ClusterView& view, const cluster::
       ++it;
       continue;
     }
-    if (slot.partition) tasks_.spawn(remove(*this, std::move(slot.partition)));
+    leave(key, std::move(slot.partition));
     it = slots_.erase(it);
   }
   metrics_.partitions.set(static_cast<std::int64_t>(slots_.size()));
@@ -138,14 +138,14 @@ Task<void> PartitionTable::open(PartitionTable& self, cluster::TopicViewPtr topi
     slot.error = opened.error();
     self.retry_wanted_ = true;
     log_line(warn, "partition_open_failed", {{"topic", topic->name}, {"partition", key}, {"error", opened.error()}});
-  } else if (self.stopping_) {
-    auto partition = *std::move(opened);
+  }
+  if (self.stopping_) {
     self.slots_.erase(key);
-    co_await partition->close();
+    if (opened) co_await (*opened)->close();
   } else if (!is_here(*self.view_, key)) {
     self.slots_.erase(key);
-    self.tasks_.spawn(remove(self, *std::move(opened)));
-  } else {
+    self.leave(key, opened ? *std::move(opened) : nullptr);
+  } else if (opened) {
     slot.error.reset();
     slot.partition = *std::move(opened);
     // The view may have moved on while the partition was being opened.
@@ -177,23 +177,43 @@ Task<bool> PartitionTable::view_is_complete() {
   co_return true;
 }
 
-Task<void> PartitionTable::remove(PartitionTable& self, PartitionPtr partition) {
-  auto key = partition->key();
-  auto& clock = self.parts_.context.env.clock;
+// `partition` is null when it could not be opened: what there is of it goes all the same.
+void PartitionTable::leave(PartitionKey key, PartitionPtr partition) {
+  leaving_.insert(key);
+  tasks_.spawn(remove(*this, key, std::move(partition)));
+}
+
+// Whether the topic is gone for certain. It is not when it comes back while we wait for that, as one does whose record
+// is mended.
+Task<bool> PartitionTable::is_gone(PartitionKey key) {
+  auto& clock = parts_.context.env.clock;
   // A topic made a moment ago is in the store before it is in the view.
   auto give_up = clock.now() + kSettleMax;
-  while (!co_await self.view_is_complete()) {
-    if (clock.now() >= give_up || self.stopping_) {
-      log_line(warn, "partition_kept", {{"partition", key}, {"why", "not every topic's record can be read"}});
-      co_await partition->close();
-      co_return;
-    }
-    co_await self.stop_wanted_.wait(clock.now() + kSettleInterval);
+  while (true) {
+    bool complete = co_await view_is_complete();
+    if (is_here(*view_, key)) co_return false;
+    if (complete) co_return true;
+    if (clock.now() >= give_up || stopping_) co_return false;
+    co_await stop_wanted_.wait(clock.now() + kSettleInterval);
   }
-  auto removed = co_await partition->remove_local();
-  if (!removed) log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
-  partition.reset();
-  co_await remove_leftovers(self, key);
+}
+
+Task<void> PartitionTable::remove(PartitionTable& self, PartitionKey key, PartitionPtr partition) {
+  if (co_await self.is_gone(key)) {
+    if (partition) {
+      auto removed = co_await partition->remove_local();
+      if (!removed) log_line(warn, "partition_remove_failed", {{"partition", key}, {"error", removed.error()}});
+      partition.reset();
+    }
+    co_await remove_leftovers(self, key);
+  } else {
+    bool is_back = is_here(*self.view_, key);
+    log_line(warn, "partition_kept",
+             {{"partition", key}, {"why", is_back ? "its topic is back" : "not every topic's record can be read"}});
+    if (partition) co_await partition->close();
+  }
+  self.leaving_.erase(key);
+  if (!self.stopping_ && is_here(*self.view_, key)) self.reconcile(*self.view_, nullptr);
 }
 
 // Removes what there still is of a partition whose topic is gone, for as long as it takes.

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace forelog::replication {
@@ -79,7 +80,9 @@ class PartitionTable final : public prefetch::ShardMap {
   static void serve(Slot& slot);
   Error why_not_open(const PartitionKey& key) const;
   static Task<void> open(PartitionTable& self, cluster::TopicViewPtr topic, PartitionKey key, Epoch epoch);
-  static Task<void> remove(PartitionTable& self, PartitionPtr partition);
+  void leave(PartitionKey key, PartitionPtr partition);
+  Task<bool> is_gone(PartitionKey key);
+  static Task<void> remove(PartitionTable& self, PartitionKey key, PartitionPtr partition);
   static Task<void> remove_leftovers(PartitionTable& self, PartitionKey key);
   Task<Result<void>> remove_everything(PartitionKey key);
   static Task<void> tick(PartitionTable& self);
@@ -93,6 +96,8 @@ class PartitionTable final : public prefetch::ShardMap {
   Listener listener_;
   cluster::ClusterViewPtr view_;
   std::unordered_map<PartitionKey, Slot> slots_;
+  // Whose topic has left the view, until their files are gone, or closed: nobody opens them before.
+  std::unordered_set<PartitionKey> leaving_;
   Event changed_;  // a slot has opened, failed or gone
   Event stop_wanted_;
   std::size_t opening_ = 0;        // slots

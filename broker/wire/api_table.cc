@@ -65,6 +65,8 @@ constexpr Exceptions kSyncGroupExceptions = {{7, 15}, {14, 27}, {56, 15}};
 // Up to v5 an unknown group is described as Dead, without an error.
 constexpr Exceptions kDescribeGroupsExceptions = {{7, 15}, {56, 15}, {69, 0, 5}};
 constexpr Exceptions kControllerExceptions = {{5, 41}, {6, 41}, {15, 41}, {56, 7}};
+// The only policy that there is of it: delete.topic.enable. Its own code is known from v3 on.
+constexpr Exceptions kDeleteTopicsExceptions = {{5, 41}, {6, 41}, {15, 41}, {44, 42, 2}, {44, 73}, {56, 7}};
 constexpr Exceptions kDeleteRecordsExceptions = {{5, 6}, {15, 6}};
 // An idempotent producer without a transactional id has no coordinator to look for; 14 makes it just ask again.
 constexpr Exceptions kInitProducerIdExceptions = {{7, 14}, {15, 14}, {56, 14}, {90, 47, 3}};
@@ -96,7 +98,7 @@ constexpr std::array kTable = {
     ApiRow{ApiKey::kSaslHandshake, "SaslHandshake", {0, 1}, kHidden, kNever, kSaslHandshakeErrors, kNone},
     ApiRow{ApiKey::kApiVersions, "ApiVersions", {0, 4}, {0, 4}, 3, kApiVersionsErrors, kNone},
     ApiRow{ApiKey::kCreateTopics, "CreateTopics", {2, 7}, {2, 7}, 5, kCreateTopicsErrors, kControllerExceptions},
-    ApiRow{ApiKey::kDeleteTopics, "DeleteTopics", {1, 6}, {1, 6}, 4, kDeleteTopicsErrors, kControllerExceptions},
+    ApiRow{ApiKey::kDeleteTopics, "DeleteTopics", {1, 6}, {1, 6}, 4, kDeleteTopicsErrors, kDeleteTopicsExceptions},
     ApiRow{ApiKey::kDeleteRecords, "DeleteRecords", {0, 2}, {0, 2}, 2, kDeleteRecordsErrors, kDeleteRecordsExceptions},
     ApiRow{
         ApiKey::kInitProducerId, "InitProducerId", {0, 5}, {0, 5}, 2, kInitProducerIdErrors, kInitProducerIdExceptions},

@@ -320,6 +320,15 @@ TEST_F(FetchSessionsTest, WhatAllSessionsRememberIsBounded) {
   EXPECT_EQ(few.size(), 0u);
 }
 
+TEST_F(FetchSessionsTest, NobodyMakesWayForWhoGetsNoSession) {
+  FetchSessions one(1, 1, 1, 3);
+  Client small(one), too_large(one);
+  small.begin({{"a", 0}});
+  too_large.begin({{"b", 0}, {"b", 1}, {"b", 2}, {"b", 3}});
+  EXPECT_EQ(too_large.id, 0);
+  EXPECT_TRUE(small.begin().error.ok());
+}
+
 TEST_F(FetchSessionsTest, WithoutSlotsEveryFetchIsAFullOne) {
   FetchSessions none(0, 1, 1);
   Client client(none);

@@ -4,6 +4,7 @@
 #include "broker/cluster/records.h"
 #include "broker/cluster/session.h"
 #include "broker/log/topic_settings.h"
+#include "broker/wire/api_table.h"
 #include "tests/support/run_task.h"
 
 #include <algorithm>
@@ -257,6 +258,51 @@ TEST_F(ClusterTest, ProducerIdsAreGivenOnce) {
   EXPECT_EQ(second->first, 1000);
 }
 
+// A disk that is full, say.
+class UnwritableStore final : public env::MetadataStore {
+ public:
+  UnwritableStore(env::MetadataStore& store, env::Clock& clock) : store_(store), clock_(clock) {}
+  int commits = 0;
+
+  Task<Result<env::Znode>> get(std::string path) override { return store_.get(std::move(path)); }
+  Task<Result<std::vector<std::string>>> children(std::string path) override {
+    return store_.children(std::move(path));
+  }
+  Task<Result<void>> commit(std::vector<MetadataOp>) override {
+    ++commits;
+    co_await sleep_until(clock_, clock_.now() + 100us);
+    co_return fail(ErrorCode::kDiskFull, "as told");
+  }
+  Task<Result<bool>> wait_for_change(std::string path, Known known, Deadline deadline) override {
+    return store_.wait_for_change(std::move(path), known, deadline);
+  }
+
+ private:
+  env::MetadataStore& store_;
+  env::Clock& clock_;
+};
+
+TEST_F(ClusterTest, WhoWantsProducerIdsDoesNotKeepAStoreBusyThatTakesNothing) {
+  auto& one = start(1);
+  auto& its = one.machine.env();
+  UnwritableStore store(its.metadata, its.clock);
+  env::Env env{its.cores, its.clock, its.random, its.files, its.network, its.local, store};
+  Controller controller(env, one.state, BrokerId(1), catalog());
+  EXPECT_FALSE(run(one, controller.allocate_producer_ids(world.now() + 1s)));
+  EXPECT_LT(store.commits, 20);
+  EXPECT_GT(store.commits, 1) << "it tries again";
+}
+
+TEST_F(ClusterTest, WhereTopicsMayNotBeDeletedThatIsSaid) {
+  auto& one = start(1, {{"delete.topic.enable", "false"}});
+  ASSERT_TRUE(create(one, "orders"));
+  auto deleted = run(one, one.controller.delete_topic(TopicName("orders"), {}, soon()));
+  ASSERT_FALSE(deleted);
+  const auto& api = wire::row_of(wire::ApiKey::kDeleteTopics);
+  EXPECT_EQ(wire::code_to_send(api, 6, wire_code_of(deleted.error().code)), 73);  // TOPIC_DELETION_DISABLED
+  EXPECT_EQ(wire::code_to_send(api, 2, wire_code_of(deleted.error().code)), 42) << "v3 is the first that knows it";
+}
+
 // --- what scripts do -------------------------------------------------------------------------------------------------
 
 TEST_F(ClusterTest, ATopicWrittenByAScriptBecomesATopic) {
@@ -279,6 +325,25 @@ TEST_F(ClusterTest, AScriptThatRewritesATopicAddsPartitionsAndDoesNotChangeItsId
   ASSERT_TRUE(eventually([&] { return view(one)->topic(TopicName("orders"))->partitions.size() == 2; }));
   EXPECT_EQ(view(one)->topic(TopicName("orders"))->id, created->id);
   EXPECT_NE(data("/brokers/topics/orders").find(created->id.text()), std::string::npos);
+}
+
+// Between the script and us looking at what it wrote, the topic's settings are changed and the topic is read anew.
+TEST_F(ClusterTest, ATopicRewrittenWithoutItsIdIsTheSameWhoeverSeesItFirst) {
+  auto& one = start(1);
+  auto created = create(one, "orders", 1);
+  ASSERT_TRUE(created);
+  world.run_for(6s);  // the controller has just looked
+  script({MetadataOp::set("/brokers/topics/orders", R"({"version":2,"partitions":{"0":[1],"1":[1]}})", -1)});
+  std::vector<ConfigChange> changes{{ConfigOp::set, "retention.ms", "5000"}};
+  ASSERT_TRUE(run(one, one.controller.alter_configs({ConfigResource::Kind::topic, "orders"}, changes, false, soon())));
+  ASSERT_NE(view(one)->topic(TopicName("orders")), nullptr);
+  EXPECT_EQ(view(one)->topic(TopicName("orders"))->id, created->id);
+  world.run_for(10s);
+  const auto* topic = view(one)->topic(TopicName("orders"));
+  ASSERT_NE(topic, nullptr);
+  EXPECT_EQ(topic->id, created->id);
+  EXPECT_EQ(topic->partitions.size(), 2U);
+  EXPECT_EQ(topic->partitions[1].leader, BrokerId(1));
 }
 
 TEST_F(ClusterTest, AMarkOfAScriptDeletesATopic) {

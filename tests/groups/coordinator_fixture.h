@@ -171,6 +171,10 @@ class CoordinatorTest : public testing::Test {
     for (std::int32_t i = 0; i < self.log_.partitions(); ++i) self.coordinator_->lead(PartitionId(i));
     co_return;
   }
+  static Task<void> lead_one(CoordinatorTest& self, PartitionId partition) {
+    self.coordinator_->lead(partition);
+    co_return;
+  }
   static Task<void> resign_all(CoordinatorTest& self) {
     for (std::int32_t i = 0; i < self.log_.partitions(); ++i) self.coordinator_->resign(PartitionId(i));
     co_return;

@@ -280,6 +280,36 @@ TEST_F(CoordinatorTest, AGroupDeletedWhileItsFirstRecordIsWrittenDoesNotComeBack
   EXPECT_EQ(state(), "Dead");
 }
 
+// The topic has got more partitions, so that the group is looked for, and begins anew, in another one; later a broker
+// with fewer cores has both on the same one.
+TEST_F(CoordinatorTest, AGroupThatStandsInTwoPartitionsIsTheOneThatIsLookedFor) {
+  group_ = GroupId("g");
+  log_.set_partitions(2);
+  start();
+  lone_member();
+  stop();
+  log_.set_partitions(4);
+  const PartitionId before(1), now(3);
+  auto lead_in_turn = [this](std::vector<PartitionId> partitions) {
+    for (auto partition : partitions) {
+      run(lead_one(*this, partition));
+      world_.run_for(100ms);
+    }
+  };
+  start(false);
+  lead_in_turn({now});
+  auto member = lone_member();
+  for (const auto& order : {std::vector{now, before}, std::vector{before, now}}) {
+    stop();
+    start(false);
+    lead_in_turn(order);
+    EXPECT_EQ(heartbeat(member), 0);
+    EXPECT_EQ(run(coordinator_->list({})).groups.size(), 1u);
+  }
+  world_.run_for(15s);
+  EXPECT_EQ(state(), "Empty") << "who is silent for longer than its session is gone";
+}
+
 TEST_F(CoordinatorTest, AGroupThatOnlyRefusedSomebodyIsNotKept) {
   start();
   wire::JoinGroupRequest request;

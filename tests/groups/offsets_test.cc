@@ -14,6 +14,16 @@ class OffsetsTest : public CoordinatorTest {
     auto response = run(coordinator_->delete_offsets(std::move(request)));
     return response.error_code.ok() ? response.topics.at(0).partitions.at(0).error_code.code : response.error_code.code;
   }
+  // Its client is told that it failed, and then the disk takes it after all.
+  void commit_that_times_out(const std::string& topic, std::int32_t partition, std::int64_t offset) {
+    log_.hold();
+    auto waits = begin(coordinator_->commit(commit_request(topic, partition, offset), client_));
+    world_.run_for(settings_.offsets_commit_timeout + 1s);
+    ASSERT_TRUE(waits.arrived());
+    EXPECT_FALSE(waits->topics[0].partitions[0].error_code.ok());
+    log_.release();
+    world_.run_for(50ms);
+  }
 };
 
 TEST_F(OffsetsTest, NobodyKnowsAnOffsetUntilItsRecordIsDurable) {
@@ -34,8 +44,10 @@ TEST_F(OffsetsTest, ACommitThatCannotBeWrittenFailsAndChangesNothing) {
   ASSERT_EQ(commit(commit_request("t", 0, 1)), 0);
   log_.fail_with(ErrorCode::kStorageError);
   EXPECT_EQ(commit(commit_request("t", 0, 2)), code(ErrorCode::kNotCoordinator));
-  log_.fail_with(ErrorCode::kMessageTooLarge);
-  EXPECT_EQ(commit(commit_request("t", 0, 2)), -1);
+  for (auto too_large : {ErrorCode::kMessageTooLarge, ErrorCode::kRecordListTooLarge}) {
+    log_.fail_with(too_large);
+    EXPECT_EQ(commit(commit_request("t", 0, 2)), code(ErrorCode::kInvalidCommitOffsetSize));
+  }
   log_.fail_with({});
   EXPECT_EQ(committed("t", 0), 1);
   log_.hold();
@@ -44,6 +56,32 @@ TEST_F(OffsetsTest, ACommitThatCannotBeWrittenFailsAndChangesNothing) {
   ASSERT_TRUE(waits.arrived());
   EXPECT_EQ(waits->topics[0].partitions[0].error_code.code, code(ErrorCode::kCoordinatorNotAvailable));
   EXPECT_EQ(committed("t", 0), 1);
+}
+
+TEST_F(OffsetsTest, ACommitThatTimedOutDoesNotOutliveWhatIsDeleted) {
+  start();
+  ASSERT_EQ(commit(commit_request("t", 0, 1)), 0);
+  commit_that_times_out("t", 1, 2);
+  EXPECT_EQ(delete_offset("t", 1), 0);
+  restart();
+  EXPECT_EQ(committed("t", 1), -1);
+  commit_that_times_out("t", 1, 3);
+  EXPECT_EQ(run(coordinator_->remove(group_)).code, 0);
+  restart();
+  EXPECT_EQ(state(), "Dead");
+}
+
+TEST_F(OffsetsTest, AGroupThatHasOnlyACommitThatTimedOutIsDeletedLikeOthers) {
+  start();
+  commit_that_times_out("t", 1, 2);
+  EXPECT_EQ(run(coordinator_->remove(group_)).code, 0);
+  restart();
+  EXPECT_EQ(state(), "Dead");
+  commit_that_times_out("t", 1, 2);
+  world_.run_for(settings_.offsets_retention_check_interval + 1s);
+  EXPECT_EQ(state(), "Dead") << "it is not kept for ever either";
+  restart();
+  EXPECT_EQ(state(), "Dead");
 }
 
 TEST_F(OffsetsTest, OfTwoCommitsTheLaterOneHolds) {
@@ -196,6 +234,34 @@ TEST_F(CoordinatorTest, WhatIsCommittedWhileAnOlderTopicIsForgottenStays) {
   restart();
   EXPECT_EQ(committed("t", 1), 7);
   EXPECT_EQ(committed("t", 2), -1);
+}
+
+// However long it takes until the offsets of another group are forgotten.
+TEST_F(CoordinatorTest, WhatAnotherGroupCommitsWhileAnOlderTopicIsForgottenStays) {
+  start();
+  for (const char* group : {"a", "b"}) {
+    group_ = GroupId(group);
+    ASSERT_EQ(commit(commit_request("t", 1, 42)), 0);
+  }
+  log_.hold();
+  auto forgotten = [](Coordinator& coordinator) -> Task<bool> {
+    co_await coordinator.forget_topic(TopicName("t"));
+    co_return true;
+  };
+  auto done = begin(forgotten(*coordinator_));
+  world_.run_for(100ms);
+  auto commits = begin(coordinator_->commit(commit_request("t", 1, 7), client_));
+  world_.run_for(100ms);
+  log_.release();
+  world_.run_for(1s);
+  EXPECT_TRUE(done.arrived() && commits.arrived());
+  for (bool again : {false, true}) {
+    if (again) restart();
+    group_ = GroupId("a");
+    EXPECT_EQ(committed("t", 1), -1);
+    group_ = GroupId("b");
+    EXPECT_EQ(committed("t", 1), 7) << "again=" << again;
+  }
 }
 
 TEST_F(CoordinatorTest, OffsetsOfATopicThatWentWhileTheBrokerWasDownAreForgotten) {

@@ -328,6 +328,72 @@ Task<void> follow(PartitionTable& table, cluster::ClusterViewPtr view) {
   co_return;
 }
 
+cluster::ClusterViewPtr deleting_view(PartitionKey key) {
+  cluster::ClusterViewBuilder builder;
+  builder.topic(topic_without_leader("orders", key, true));
+  return std::move(builder).build();
+}
+
+// Here for its metadata, which are older than the log. Deleting the topic is what an operator does then.
+TEST(PartitionTable, APartitionThatCannotBeOpenedGoesWithItsTopic) {
+  for (bool while_opening : {false, true}) {
+    env::SimulatedWorld world(6);
+    auto& machine = world.machine();
+    {
+      Core before(machine.env());
+      run(world, machine, before.start());
+      ASSERT_TRUE(run(world, machine, live(before, Epoch(7))).has_value());
+      run(world, machine, before.stop());
+    }
+    Core core(machine.env());
+    run(world, machine, core.start());
+    ASSERT_TRUE(run(world, machine, make_topics(machine.env().metadata, {"orders"})).has_value());
+    auto is_mine = [](const PartitionKey&) { return true; };
+    PartitionTable table({core.context, core.registry, is_mine, prefetch::PrefetchMode::off});
+    cluster::ClusterViewBuilder empty;
+    run(world, machine, table.start(while_opening ? std::move(empty).build() : led_view(kPartition)));
+    if (while_opening) run(world, machine, follow(table, led_view(kPartition)));
+    EXPECT_EQ(table.find(kPartition), nullptr);
+    run(world, machine, follow(table, deleting_view(kPartition)));
+    world.run_for(1min);
+    EXPECT_FALSE(run(world, machine, has_files(core, kPartition))) << "while_opening=" << while_opening;
+    run(world, machine, table.stop());
+    run(world, machine, core.stop());
+  }
+}
+
+// A topic whose record cannot be read is not in the view, and when that is mended it is there again.
+TEST(PartitionTable, ATopicThatIsBackAfterAMomentKeepsItsRecords) {
+  env::SimulatedWorld world(6);
+  auto& machine = world.machine();
+  {
+    Core before(machine.env());
+    run(world, machine, before.start());
+    ASSERT_TRUE(run(world, machine, live(before, Epoch(1))).has_value());
+    run(world, machine, before.stop());
+  }
+  Core core(machine.env());
+  run(world, machine, core.start());
+  ASSERT_TRUE(run(world, machine, make_topics(machine.env().metadata, {"orders"})).has_value());
+  auto is_mine = [](const PartitionKey&) { return true; };
+  PartitionTable table({core.context, core.registry, is_mine, prefetch::PrefetchMode::off});
+  run(world, machine, table.start(led_view(kPartition)));
+  ASSERT_NE(table.find(kPartition), nullptr);
+  for (auto away : {1s, 9s, 30s}) {
+    run(world, machine, follow(table, cluster::ClusterViewBuilder().build()));
+    world.run_for(away);
+    EXPECT_EQ(table.find(kPartition), nullptr);
+    run(world, machine, follow(table, led_view(kPartition)));
+    world.run_for(30s);
+    auto partition = table.find(kPartition);
+    ASSERT_NE(partition, nullptr);
+    EXPECT_EQ(partition->high_watermark(), Offset(1));
+    EXPECT_TRUE(run(world, machine, has_files(core, kPartition)));
+  }
+  run(world, machine, table.stop());
+  run(world, machine, core.stop());
+}
+
 Task<Result<PartitionTable::PlacePtr>> line_up(PartitionTable& table, PartitionKey key, std::string& said, char what) {
   co_return table.line_up(key, [&said, what](const PartitionTable::PartitionPtr&) { said += what; });
 }

@@ -39,7 +39,8 @@ class SendPace {
   const Step& step(Instant now) const { return quick_.any(now) ? kBesideQuick : kAlone; }
 
   // Rounds of the core: at each, those who stood in its queue when it was asked for have had their turn. Time does not
-  // tell it, since a thread may be kept from its CPU. True: the caller posts `come_round` to the core; else somebody has.
+  // tell it, since a thread may be kept from its CPU. True: the caller posts `come_round` to the core; else somebody
+  // has.
   bool ask_for_round() { return !std::exchange(is_asked_, true); }
   void come_round() {
     is_asked_ = false;
