@@ -42,7 +42,7 @@ class SidecarTest : public testing::Test {
     out.header.hint_endpoint = "10.0.0.1:9192";
     out.header.boot_id = 77;
     out.header.monotonic_us = clock_ms * 1000;
-    out.header.wall_ms = kStart + clock_ms;
+    out.header.wall_ms = kStart + clock_ms + broker_ahead_ms;
     return out;
   }
   std::vector<Outgoing> take(const thrift::AccessLogRecord& r) {
@@ -85,6 +85,7 @@ class SidecarTest : public testing::Test {
   }
 
   std::int64_t clock_ms = 1000;
+  std::int64_t broker_ahead_ms = 0;  // its wall clock, of the predictor's
   std::unique_ptr<Sidecar> sidecar = std::make_unique<Sidecar>(settings(), from_ms(kStart));
 };
 
@@ -146,6 +147,29 @@ TEST_F(SidecarTest, WhileItCatchesUpItOnlyLearns) {
   sidecar->take(encode(r), from_ms(kStart + clock_ms + 60'000), out);
   EXPECT_TRUE(out.empty());
   EXPECT_GT(sidecar->insight().late, 0);
+}
+
+TEST_F(SidecarTest, ABrokerWhoseClockWasSetForwardGetsPlansAgain) {
+  broker_ahead_ms = -60'000;  // as after a boot, before it has asked for the time
+  job(1);
+  broker_ahead_ms = 0;
+  EXPECT_FALSE(job(2).empty());
+}
+
+TEST_F(SidecarTest, ABrokerWhoseClockWasSetBackGetsPlansInTime) {
+  broker_ahead_ms = 3'600'000;
+  job(1);
+  broker_ahead_ms = 0;
+  auto now = Sidecar::instant(from_ms(kStart + clock_ms));
+  int warm_plans = 0;
+  for (const auto& [endpoint, plan] : job(2)) {
+    const auto* warm = std::get_if<prefetch::WarmPlan>(&plan.body);
+    if (warm == nullptr) continue;
+    ++warm_plans;
+    EXPECT_LE(warm->needed_by, now + 10s);
+    EXPECT_GE(warm->needed_by, now - 1s);
+  }
+  EXPECT_GT(warm_plans, 0);
 }
 
 TEST_F(SidecarTest, KilledAndStartedAgainItKnowsTheJob) {
