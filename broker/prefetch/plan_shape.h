@@ -14,7 +14,6 @@ namespace forelog::prefetch {
 inline constexpr std::size_t kHintsMax = 1024;
 inline constexpr std::size_t kChainStepsMax = 256;
 inline constexpr Duration kGapMax = 1h;
-inline constexpr Bytes kPlanBytesMax = 1_TiB;
 
 // What is wrong with `plan`, naming the field; nothing when every number is within bounds and no list is empty.
 std::optional<std::string> malformed(const Plan& plan);

@@ -2,6 +2,7 @@
 
 #include "broker/base/limits.h"
 #include "broker/base/log.h"
+#include "broker/prefetch/plan_shape.h"
 #include "predictor/plan_codec.h"
 #include "tests/support/golden.h"
 
@@ -244,6 +245,19 @@ TEST(BlockMap, BucketsHoldAtMostAsManyRecordsAsABlock) {
   EXPECT_EQ(span.partition, key);
   EXPECT_FALSE(map.span_of({place.stream, INT64_MAX}).has_value());
   EXPECT_FALSE(map.span_of({99, 0}).has_value());
+}
+
+TEST(Planner, AFollowOfAVeryLongRangeIsStillAPlanThatABrokerTakes) {
+  BlockMap blocks;
+  PartitionKey key{.topic = {{1}}, .partition = PartitionId(3)};
+  blocks.learn(key, Offset(0), Offset(999), kBlockSize);
+  Names jobs(10);
+  Planner planner({}, 1);
+  Accepted follow{.candidate = {.generator = GeneratorId::sessions, .place = {0, 0}, .blocks = 16}, .probability = 0.9};
+  follow.candidate.until = 4'000'000;  // a terabyte
+  auto plans = planner.plan({follow}, blocks, jobs, Instant(10s), from_ms(kStart));
+  ASSERT_EQ(plans.size(), 1U);
+  EXPECT_EQ(prefetch::malformed(plans[0].plan), std::nullopt);
 }
 
 TEST(PlanCodec, MomentsAreCountedFromTheSending) {
