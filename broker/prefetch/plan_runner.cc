@@ -17,6 +17,7 @@ constexpr Duration kSignalMemory = 60s;  // tools ask for the same offsets again
 constexpr std::size_t kSignalsMax = 8192;
 constexpr Duration kCommitMemory = 120s;  // a group that has not committed for so long is not reading
 constexpr std::size_t kCommitsMax = 16'384;
+constexpr Duration kSweepEvery = 1s;  // of a full table: a look at all of it for each offset would hold up the core
 constexpr std::int64_t kReadsPastEnd = 4;      // of a reader that goes on where it was to stop
 constexpr std::size_t kFollowsMax = 64;        // of one partition: each is looked at with every read
 constexpr std::size_t kTriggersSeenMax = 256;  // of one read
@@ -359,16 +360,20 @@ std::vector<LoadRequest> PlanRunner::on_group(const GroupEvent& event, Instant n
 
 // Whether nobody named this offset lately: monitors ask for a group's offsets every few seconds and never read.
 bool PlanRunner::is_news(const GroupOffset& named, Instant now) {
-  if (signals_.size() >= kSignalsMax)
+  if (signals_.size() >= kSignalsMax && now - signals_swept_ >= kSweepEvery) {
+    signals_swept_ = now;
     std::erase_if(signals_, [&](const auto& s) { return now - s.second > kSignalMemory; });
-  if (signals_.size() >= kSignalsMax) return false;
-  auto [known, is_new] = signals_.try_emplace({named.partition, named.offset}, now);
-  if (is_new || now - known->second > kSignalMemory) return known->second = now, true;
-  return false;
+  }
+  auto known = signals_.find({named.partition, named.offset});
+  bool is_known = known != signals_.end();
+  if (is_known ? now - known->second <= kSignalMemory : signals_.size() >= kSignalsMax) return false;
+  signals_.insert_or_assign({named.partition, named.offset}, now);
+  return true;
 }
 
 void PlanRunner::note_commit(const GroupEvent& event, Instant now) {
-  if (commits_known_ + event.offsets.size() > kCommitsMax) {
+  if (commits_known_ + event.offsets.size() > kCommitsMax && now - commits_swept_ >= kSweepEvery) {
+    commits_swept_ = now;
     commits_known_ = 0;
     for (auto at = commits_.begin(); at != commits_.end();) {
       std::erase_if(at->second, [now](const auto& known) { return now - known.second.at > kCommitMemory; });
@@ -377,9 +382,12 @@ void PlanRunner::note_commit(const GroupEvent& event, Instant now) {
     }
   }
   for (const auto& named : event.offsets) {
-    if (named.offset.value() < 0 || commits_known_ >= kCommitsMax) continue;
-    auto [known, is_new] = commits_[named.partition].insert_or_assign(event.group, Committed{named.offset, now});
-    commits_known_ += is_new ? 1 : 0;
+    if (named.offset.value() < 0) continue;
+    auto there = commits_.find(named.partition);
+    bool is_known = there != commits_.end() && there->second.contains(event.group);
+    if (!is_known && commits_known_ >= kCommitsMax) continue;
+    commits_[named.partition].insert_or_assign(event.group, Committed{named.offset, now});
+    commits_known_ += is_known ? 0 : 1;
   }
 }
 

@@ -122,6 +122,7 @@ class PlanRunner {
   };
   std::map<PartitionKey, Triggers> chains_;
   std::map<std::pair<PartitionKey, Offset>, Instant> signals_;  // heads named lately
+  Instant signals_swept_{}, commits_swept_{};
   struct Committed {
     Offset next;
     Instant at;

@@ -3,6 +3,7 @@
 #include "broker/prefetch/plan_shape.h"
 
 #include <cmath>
+#include <ctime>
 
 #include <gtest/gtest.h>
 
@@ -350,6 +351,31 @@ TEST(PlanShape, APlanIsTakenApartByWhereItsRangesLive) {
   EXPECT_EQ(std::get<WarmPlan>(part.body).hints.size(), 2U);
   EXPECT_EQ(part.byte_budget, 50_MiB) << "half of the hints, half of the budget";
   EXPECT_EQ(part.id, whole.id);
+}
+
+TEST_F(PlanRunnerTest, AGroupThatIsKnownIsFollowedWhenNoOtherFitsAnyMore) {
+  auto commit = [&](std::string group, int of, std::int64_t offset) {
+    auto event = group_event(GroupEventKind::commit, {{partition(of), Offset{offset}, -1}});
+    event.group = GroupId{std::move(group)};
+    runner.on_group(event, kNow);
+  };
+  for (int i = 0; i < 20'000; ++i) commit("many-partitions", i, 120);
+  commit("many-partitions", 0, 150);
+  auto loads = runner.on_local_drop(partition(), offsets(100, 200), kNow);
+  ASSERT_EQ(loads.size(), 1U);
+  EXPECT_EQ(range_of(loads[0]).from, Offset{150});
+}
+
+// Each look at all that is remembered is cheap; one for each offset of a large group held up the core for seconds.
+TEST_F(PlanRunnerTest, MorePartitionsThanAreRememberedCostNoMoreThanOthers) {
+  auto cpu_seconds = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
+  auto began = cpu_seconds();
+  std::vector<GroupOffset> all;
+  for (int i = 0; i < 100'000; ++i) all.push_back({partition(i), Offset{500}, -1});
+  EXPECT_GT(runner.on_group(group_event(GroupEventKind::offset_fetch, all), kNow).size(), 1000U);
+  for (int i = 0; i < 100'000; ++i)
+    runner.on_group(group_event(GroupEventKind::commit, {{partition(i), Offset{500}, -1}}), kNow);
+  EXPECT_LT(cpu_seconds() - began, 3);
 }
 
 }  // namespace
