@@ -54,7 +54,7 @@ PlanAnswer PlanRunner::offer(Plan plan, Instant now, WallTime wall) {
     if (schedule->keep_until <= wall) return refuse(Refusal::expired, "schedule.keep_until_wall_ms");
     if (schedule->expected - wall > settings_.plan_life_max)
       return refuse(Refusal::malformed, "schedule.expected_wall_ms");
-    plan.expires = now + (schedule->keep_until - wall);
+    plan.expires = std::min<Instant>(now + (schedule->keep_until - wall), life_end);
   } else {
     if (plan.expires <= now) return refuse(Refusal::expired, "expires_in_ms");
     plan.expires = std::min(plan.expires, life_end);

@@ -212,6 +212,10 @@ TEST_F(PlanRunnerTest, NoPlanLivesLongerThanTheSettingSays) {
   PlanRunner short_lived({10, 5s, 4_MiB});
   short_lived.offer(plan(1, chain(offsets(100, 200), {{hint(700, 710), 0ms}})), kNow, kWall);
   EXPECT_TRUE(short_lived.on_reader(read(100, 110), kNow + 6s).empty());
+  short_lived.offer(plan(2, SchedulePlan{{hint(0, 10)}, wall_at(104s), 0s, wall_at(3600s)}), kNow, kWall);
+  EXPECT_EQ(short_lived.tick(kNow + 1s, wall_at(101s)).size(), 1U);
+  short_lived.tick(kNow + 6s, wall_at(106s));
+  EXPECT_EQ(short_lived.plans(), 0U) << "its heads are loaded by then, and kept";
 }
 
 TEST_F(PlanRunnerTest, APlanIsTakenOnce) {
