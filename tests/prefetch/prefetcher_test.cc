@@ -552,5 +552,12 @@ TEST_F(PrefetcherTest, NotesFollowAPlanFromOfferToOutcome) {
   EXPECT_EQ(prefetcher->plans_since(notes[0].sequence).size(), 1U);
 }
 
+TEST_F(PrefetcherTest, WhoFollowsNotesOverARestartMissesNone) {
+  make();
+  offer(warm(1, offsets(0, 100)));
+  EXPECT_EQ(prefetcher->plans_since(500).size(), 1U) << "it counts from where the broker was before";
+  EXPECT_TRUE(prefetcher->plans_since(1).empty());
+}
+
 }  // namespace
 }  // namespace forelog::prefetch
