@@ -63,7 +63,7 @@ Prefetcher::Prefetcher(Parts parts, const PrefetchSettings& settings, Bytes stag
       clock_(parts.cores.clock()),
       settings_(settings),
       staging_(staging),
-      metrics_(parts.metrics),
+      metrics_(parts.metrics, parts.feed.core()),
       tracker_(parts.feed.core(), kReadersMax),
       read_aheads_({kExtentSizeMax, settings.read_ahead_max}, staging, kReadersMax),
       runner_(runner_settings(settings)),
