@@ -64,5 +64,12 @@ TEST_F(AdminPages, WhatIsNoSumIsShownForEachCore) {
   EXPECT_EQ(metric("forelog_prefetch_load_latency_microseconds"), (std::vector<std::string>{"50000", "50000"}));
 }
 
+TEST_F(AdminPages, WithoutRequestsASecondNothingIsPrefetched) {
+  auto settings = lone_broker_settings();
+  settings.prefetch.requests_per_second = 0;
+  start(std::move(settings));
+  EXPECT_EQ(metric("forelog_prefetch_budget_requests"), std::vector<std::string>{"0"});
+}
+
 }  // namespace
 }  // namespace forelog::simulation
