@@ -18,6 +18,13 @@ Task<void> start_with_admin(std::unique_ptr<Broker>& broker, env::Env& env, AllS
   EXPECT_TRUE((co_await broker->start()).has_value());
 }
 
+Task<void> create_topic(env::Env& env, std::string name) {
+  wire::CreateTopicsRequest request;
+  request.topics.push_back({TopicName(std::move(name)), 1, 1, {}, {}});
+  auto answer = co_await ask(env, std::move(request), 7);
+  EXPECT_EQ(answer.topics.at(0).error_code.code, 0);
+}
+
 Task<std::string> ask_page(env::Env& env, std::string method, std::string target) {
   auto deadline = env.clock.now() + 30s;
   auto connection = *co_await env.network.connect({"m0", 9600}, deadline);
@@ -41,6 +48,11 @@ class AdminPages : public testing::Test {
     test::run(world, machine, start_with_admin(broker, machine.env(), std::move(settings)));
   }
   ~AdminPages() override { test::run(world, machine, broker->stop()); }
+  // The status of the answer.
+  std::string warm(const std::string& query) {
+    auto answer = page("POST", "/api/warm?topic=orders&" + query);
+    return answer.substr(0, answer.find("\r\n"));
+  }
   std::vector<std::string> metric(const std::string& name) {
     std::istringstream lines(page("GET", "/metrics"));
     std::vector<std::string> values;
@@ -57,6 +69,18 @@ class AdminPages : public testing::Test {
   env::SimulatedMachine& clients = world.machine(1);
   std::unique_ptr<Broker> broker;
 };
+
+TEST_F(AdminPages, AWarmRequestNamesATimeThatIsUnderstoodToItsEndOrIsRefused) {
+  start();
+  test::run(world, clients, create_topic(clients.env(), "orders"));
+  for (const auto* time : {"2026-11-23T10:00:00Z", "2026-11-23T10:00:00", "2026-11-23T10:00:00.250Z",
+                           "2026-11-23T10:00", "2026-11-23", "@1790000000000", "120"})
+    EXPECT_EQ(warm("from=" + std::string(time)), "HTTP/1.1 200 OK") << time;
+  for (const auto* time : {"2026-11-23T10:00:00%2B02:00", "2026-11-23T10:00:00-05:00", "2026-11-23T10:00:00.5-05:00",
+                           "2026-11-23T25:00:00Z", "2026-11-23T10:99", "2026-11-23 10:00", "2026-11-231", "2026-11-23T",
+                           "2026-11", "-1", ""})
+    EXPECT_EQ(warm("from=" + std::string(time)), "HTTP/1.1 400 Bad Request") << time;
+}
 
 TEST_F(AdminPages, WhatIsNoSumIsShownForEachCore) {
   start();
