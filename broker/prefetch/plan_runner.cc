@@ -20,6 +20,7 @@ constexpr std::size_t kCommitsMax = 16'384;
 constexpr Duration kSweepEvery = 1s;  // of a full table: a look at all of it for each offset would hold up the core
 constexpr std::int64_t kReadsPastEnd = 4;      // of a reader that goes on where it was to stop
 constexpr std::size_t kFollowsMax = 64;        // of one partition: each is looked at with every read
+constexpr std::size_t kRangesMax = 131'072;    // of all plans together, some 500 bytes each
 constexpr std::size_t kTriggersSeenMax = 256;  // of one read
 constexpr std::size_t kReadersMax = 1024;      // of one follow
 constexpr double kSureScore = 0.5;             // from here on a follow is believed to know where its reader stops
@@ -63,20 +64,21 @@ PlanAnswer PlanRunner::offer(Plan plan, Instant now, WallTime wall) {
     auto there = follows_.find(follow->partition);
     if (there != follows_.end() && there->second.size() >= kFollowsMax) return refuse(Refusal::overloaded, "follows");
   }
-  if (!make_room(plan.score)) return refuse(Refusal::overloaded, "plans");
+  if (!make_room(plan.score, ranges_of(plan))) return refuse(Refusal::overloaded, "plans");
 
   auto id = plan.id;
   auto& held = plans_.emplace(id, Held{}).first->second;
   held.plan = std::move(plan);
   held.expires = held.plan.expires;
+  ranges_ += ranges_of(held.plan);
   by_score_.insert({held.plan.score, id});
   expiries_.insert({held.expires, id});
   begin(held, now);
   return {id, Refusal::none, {}, std::nullopt};
 }
 
-bool PlanRunner::make_room(Score score) {
-  while (plans_.size() >= settings_.plans_max) {
+bool PlanRunner::make_room(Score score, std::size_t ranges) {
+  while (plans_.size() >= settings_.plans_max || ranges_ + ranges > kRangesMax) {
     auto [lowest, id] = *by_score_.begin();
     if (lowest >= score) return false;
     erase(id);
@@ -107,6 +109,7 @@ void PlanRunner::erase(PlanId id) {
   CHECK(found != plans_.end());
   auto& held = found->second;
   const auto& plan = held.plan;
+  ranges_ -= ranges_of(plan);
   by_score_.erase({plan.score, id});
   expiries_.erase({held.expires, id});
   if (const auto* follow = std::get_if<FollowPlan>(&plan.body)) {
@@ -258,7 +261,8 @@ void PlanRunner::fire(Held& held, const ReaderStep& step, Instant now, std::vect
   for (const auto& next : chain.steps) {
     auto load = request(held, next.hint, now + next.gap);
     if (next.gap > kLead) {
-      schedule(now + next.gap - kLead, held.plan.id, std::move(load));
+      // Each reader that fires a chain has its own.
+      if (due_.size() < kRangesMax) schedule(now + next.gap - kLead, held.plan.id, std::move(load));
     } else {
       out.push_back(std::move(load));
     }

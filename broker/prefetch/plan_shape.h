@@ -22,6 +22,9 @@ std::optional<std::string> malformed(const Plan& plan);
 // follow or chain watches. Each once, in order of first mention.
 std::vector<PartitionKey> homes_of(const Plan& plan);
 
+// How many ranges the plan names; one for a follow.
+std::size_t ranges_of(const Plan& plan);
+
 // `plan` with only those hints that belong to `home`, and their part of the byte budget; the whole of a follow or
 // chain.
 Plan part_for(const Plan& plan, const std::function<bool(const PartitionKey&)>& is_here);

@@ -236,6 +236,22 @@ TEST_F(PlanRunnerTest, AFullTableLetsTheLowestScoreGo) {
   EXPECT_EQ(two.on_reader(read(100, 110), kNow).size(), 2U);
 }
 
+TEST_F(PlanRunnerTest, RangesOfAllPlansTogetherAreBounded) {
+  auto large = [](std::uint64_t id, Score score) {
+    return plan(id, WarmPlan{std::vector<Hint>(kHintsMax, hint(0, 10)), kNow + 50s}, score);
+  };
+  std::size_t accepted = 0;
+  for (std::uint64_t id = 1; id <= 1000; ++id) accepted += offer(large(id, 0.5)) == Refusal::none ? 1 : 0;
+  EXPECT_EQ(accepted, 128U);
+  EXPECT_EQ(runner.plans(), 128U);
+  EXPECT_EQ(offer(large(2000, 0.4)), Refusal::overloaded);
+  EXPECT_EQ(offer(large(2001, 0.9)), Refusal::none) << "the lowest score goes";
+  EXPECT_EQ(runner.plans(), 128U);
+  runner.tick(kNow + 60s, kWall);
+  EXPECT_EQ(runner.plans(), 0U);
+  EXPECT_EQ(runner.offer(plan(3000, WarmPlan{{hint(0, 10)}, kNow + 60s}), kNow - 1s, kWall).refusal, Refusal::none);
+}
+
 TEST_F(PlanRunnerTest, APlanEndsWhenItsBudgetIsSpent) {
   offer(plan(1, FollowPlan{{}, partition(), 8_MiB, std::nullopt}));
   EXPECT_EQ(runner.on_reader(read(0, 1024), kNow)[0].bytes_max, 100_MiB);
