@@ -25,7 +25,9 @@ bool decode(std::string_view bytes, thrift::AccessLogRecord& out) {
     auto* data = reinterpret_cast<std::uint8_t*>(const_cast<char*>(bytes.data()));  // NOLINT: only observed
     auto buffer =
         std::make_shared<TMemoryBuffer>(data, static_cast<std::uint32_t>(bytes.size()), TMemoryBuffer::OBSERVE);
-    apache::thrift::protocol::TCompactProtocol protocol(buffer);
+    // A string or list cannot be longer than what holds it, whatever it claims.
+    auto limit = static_cast<std::int32_t>(std::min<std::size_t>(bytes.size(), INT32_MAX));
+    apache::thrift::protocol::TCompactProtocolT<TMemoryBuffer> protocol(buffer, limit, limit);
     out.read(&protocol);
     return true;
   } catch (const std::exception&) {

@@ -9,6 +9,7 @@
 #include <set>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <thrift/protocol/TCompactProtocol.h>
 #include <thrift/transport/TBufferTransports.h>
 
@@ -231,6 +232,28 @@ TEST_F(SidecarTest, HostileRecordsAreCountedAndLeftOut) {
   take(r);
   EXPECT_GE(sidecar->insight().ignored, 2);
   EXPECT_TRUE(out.empty());
+}
+
+// What a record claims to hold costs no memory that it does not have.
+TEST_F(SidecarTest, ARecordThatClaimsMillionsOfOffsetsTakesNoMemoryForThem) {
+  auto r = record();
+  thrift::GroupRecord body;
+  body.offsets.resize(20);
+  r.body.__set_group(body);
+  auto bytes = encode(r);
+  auto size = bytes.find("\xfc\x14");  // a list of 20 structs
+  ASSERT_NE(size, std::string::npos);
+  bytes.replace(size + 1, 1, "\x80\xda\xc4\x09");  // of 20,000,000
+  auto peak_kib = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  auto before = peak_kib();
+  std::vector<Outgoing> out;
+  sidecar->take(bytes, from_ms(kStart), out);
+  EXPECT_EQ(sidecar->insight().malformed, 1);
+  EXPECT_LT(peak_kib() - before, 100'000);
 }
 
 TEST(BlockMap, BucketsHoldAtMostAsManyRecordsAsABlock) {
