@@ -10,8 +10,8 @@
 #include "broker/replication/partition_table.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
-#include <cstdio>
 #include <optional>
 
 namespace forelog {
@@ -194,6 +194,30 @@ struct Bound {
   std::optional<WallTime> time;
 };
 
+// "2026-11-23T10:00:00Z", or the beginning of it. Of no other zone: what is left unread would be read wrongly.
+std::optional<WallTime> parse_time(std::string_view text) {
+  constexpr std::string_view kBefore = " --T::";
+  std::array<int, 6> parts{};
+  std::size_t given = 0;
+  if (text.ends_with('Z')) text.remove_suffix(1);
+  for (; given < parts.size() && !text.empty(); ++given) {
+    if (given > 0 && text.front() != kBefore[given]) return std::nullopt;
+    if (given > 0) text.remove_prefix(1);
+    auto digits = text.substr(0, given == 0 ? 4 : 2);
+    auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), parts[given]);
+    if (parsed.ec != std::errc() || parts[given] < 0) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(parsed.ptr - digits.data()));
+  }
+  if (given == parts.size() && text.starts_with('.'))  // parts of a second
+    text.remove_prefix(std::min(text.find_first_not_of("0123456789", 1), text.size()));
+  auto [year, month, day, hour, minute, second] = parts;
+  auto date = std::chrono::year(year) / std::chrono::month(static_cast<unsigned>(month)) / static_cast<unsigned>(day);
+  if (!text.empty() || given < 3 || !date.ok() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
+  auto time = std::chrono::sys_days(date).time_since_epoch() + std::chrono::hours(hour) + std::chrono::minutes(minute) +
+              std::chrono::seconds(second);
+  return WallTime(std::chrono::duration_cast<std::chrono::milliseconds>(time));
+}
+
 // "1200" is an offset, "@1700000000000" milliseconds, "2026-11-23T10:00:00Z" a time.
 Result<Bound> parse_bound(const std::string& text) {
   auto number = [](std::string_view digits) -> std::optional<std::int64_t> {
@@ -206,18 +230,8 @@ Result<Bound> parse_bound(const std::string& text) {
     if (auto ms = number(std::string_view(text).substr(1))) return Bound{std::nullopt, from_ms(*ms)};
   } else if (auto offset = number(text)) {
     if (*offset >= 0) return Bound{Offset(*offset), std::nullopt};
-  } else {
-    int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
-    if (std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) >= 3) {
-      auto date =
-          std::chrono::year(year) / std::chrono::month(static_cast<unsigned>(month)) / static_cast<unsigned>(day);
-      if (date.ok()) {
-        auto days = std::chrono::sys_days(date).time_since_epoch();
-        auto time = std::chrono::duration_cast<std::chrono::milliseconds>(days) + std::chrono::hours(hour) +
-                    std::chrono::minutes(minute) + std::chrono::seconds(second);
-        return Bound{std::nullopt, from_ms(time.count())};
-      }
-    }
+  } else if (auto time = parse_time(text)) {
+    return Bound{std::nullopt, *time};
   }
   return fail(ErrorCode::kMalformed,
               "'" + text + "' is no offset, no @milliseconds and no time like 2026-11-23T10:00:00Z");

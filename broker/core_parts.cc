@@ -22,7 +22,7 @@ Bytes staging(const AllSettings& settings, const api::Services& services) {
 prefetch::PrefetchSettings prefetch_share(prefetch::PrefetchSettings out, const api::Services& services) {
   auto cores = std::max(1, services.env.cores.count());
   out.bytes_per_second /= cores;
-  out.requests_per_second = std::max(1, out.requests_per_second / cores);
+  if (out.requests_per_second > 0) out.requests_per_second = std::max(1, out.requests_per_second / cores);
   out.in_flight_max /= cores;
   return out;
 }

@@ -63,10 +63,9 @@ struct AccessReader::State {
 
   void take(const rd_kafka_message_t& message, const std::function<void(const LogRecord&)>& take_record) {
     if (std::exchange(failing, false)) log_line(info, "access_log_reached");
-    auto& position = positions[message.partition];
-    // After a reconnect a batch may begin before what was asked for.
-    if (message.offset < position) return;
-    position = message.offset + 1;
+    // Also where it has gone back: the topic was deleted, and its log begins anew. librdkafka itself leaves out what a
+    // batch has before the offset that was asked for.
+    positions[message.partition] = message.offset + 1;
     if (message.payload == nullptr) return;
     take_record({message.partition, message.offset, {static_cast<const char*>(message.payload), message.len}});
   }

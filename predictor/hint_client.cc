@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <ranges>
 #include <stdexcept>
 
@@ -100,17 +101,13 @@ class HintClient::Sender {
 
   bool send(const std::vector<Waiting>& batch) {
     std::vector<thrift::PlanAnswer> answers;
-    try {
-      connect();
-      std::vector<thrift::Plan> plans;
-      auto now = client_.now_();
-      for (const auto& waiting : batch) plans.push_back(to_thrift(waiting.plan, now));
-      stub_->offer(answers, plans);
-    } catch (const std::exception& e) {  // Thrift's own, and what its sockets throw
-      stub_.reset();
+    // A broker closes a connection on which nothing came for a while, which shows only now.
+    bool was_connected = stub_ != nullptr;
+    auto error = call(batch, answers);
+    if (error && was_connected) error = call(batch, answers);
+    if (error) {
       ++client_.counts_.failures;
-      if (!failing_)
-        log_line(warn, "hint_service_unreachable", {{"endpoint", endpoint_}, {"error", std::string_view(e.what())}});
+      if (!failing_) log_line(warn, "hint_service_unreachable", {{"endpoint", endpoint_}, {"error", *error}});
       failing_ = true;
       return false;
     }
@@ -118,6 +115,22 @@ class HintClient::Sender {
     failing_ = false;
     pause_ = client_.settings_.retry_min;
     return handle(batch, answers);
+  }
+
+  // Yields what went wrong; the connection is over then.
+  std::optional<std::string> call(const std::vector<Waiting>& batch, std::vector<thrift::PlanAnswer>& answers) {
+    try {
+      connect();
+      std::vector<thrift::Plan> plans;
+      auto now = client_.now_();
+      for (const auto& waiting : batch) plans.push_back(to_thrift(waiting.plan, now));
+      answers.clear();
+      stub_->offer(answers, plans);
+      return std::nullopt;
+    } catch (const std::exception& e) {  // Thrift's own, and what its sockets throw
+      stub_.reset();
+      return e.what();
+    }
   }
 
   void connect() {

@@ -69,9 +69,13 @@ JobSignature JobSignature::parse(std::string_view text) {
 }
 
 // Events of one broker are laid out by its monotonic clock, those of different brokers against each other by wall time.
+// Where that was set forward, or the machine has slept, they go on from there. Time never goes back: where it was set
+// back, the broker's events are ahead of it from then on.
 Instant Observer::time_of(const thrift::RecordHeader& header) {
+  constexpr std::int64_t kSetForwardUs = 1'000'000;  // the clocks themselves differ by less
   auto& boot = boots_.touch(header.boot_id);
-  if (!boot.known) boot = {header.wall_ms * 1000 - header.monotonic_us, true};
+  auto offset_us = header.wall_ms * 1000 - header.monotonic_us;
+  if (!boot.known || offset_us > boot.offset_us + kSetForwardUs) boot = {offset_us, true};
   return Instant(std::chrono::microseconds(header.monotonic_us + boot.offset_us));
 }
 

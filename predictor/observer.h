@@ -75,7 +75,7 @@ class Observer {
     std::optional<Place> last;
   };
   struct Boot {
-    std::int64_t offset_us = 0;  // wall minus monotonic, when it was first seen
+    std::int64_t offset_us = 0;  // wall minus monotonic, when it was first seen or last set forward
     bool known = false;
   };
   Instant time_of(const thrift::RecordHeader& header);

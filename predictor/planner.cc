@@ -92,7 +92,8 @@ std::vector<Outgoing> Planner::plan(const std::vector<Accepted>& accepted, const
       auto whole = blocks.span_of(c.place, std::max<std::int64_t>(1, *c.until - c.place.block + 1));
       if (!whole) continue;
       auto plan = begin(a, now, wall, now + settings_.follow_life);
-      plan.byte_budget = 2 * std::max<Bytes>(size, (*c.until - c.place.block + 1) * kBlockSize);
+      plan.byte_budget = std::min(2 * std::max<Bytes>(size, (*c.until - c.place.block + 1) * kBlockSize),
+                                  prefetch::kPlanBytesMax);  // what is refused warms nothing
       plan.body = prefetch::FollowPlan{.reader = class_of(c.job, jobs),
                                        .partition = whole->partition,
                                        .ahead = size,

@@ -25,7 +25,9 @@ bool decode(std::string_view bytes, thrift::AccessLogRecord& out) {
     auto* data = reinterpret_cast<std::uint8_t*>(const_cast<char*>(bytes.data()));  // NOLINT: only observed
     auto buffer =
         std::make_shared<TMemoryBuffer>(data, static_cast<std::uint32_t>(bytes.size()), TMemoryBuffer::OBSERVE);
-    apache::thrift::protocol::TCompactProtocol protocol(buffer);
+    // A string or list cannot be longer than what holds it, whatever it claims.
+    auto limit = static_cast<std::int32_t>(std::min<std::size_t>(bytes.size(), INT32_MAX));
+    apache::thrift::protocol::TCompactProtocolT<TMemoryBuffer> protocol(buffer, limit, limit);
     out.read(&protocol);
     return true;
   } catch (const std::exception&) {
@@ -65,10 +67,11 @@ void Sidecar::take(std::string_view record, WallTime now, std::vector<Outgoing>&
   insight_.lag = std::chrono::milliseconds(std::max<std::int64_t>(0, to_ms(now) - decoded.header.wall_ms));
   seen_.clear();
   observer_.observe(decoded, seen_);
-  for (const auto& seen : seen_) see(seen, instant(now), now, out);
+  auto happened = instant(from_ms(decoded.header.wall_ms));
+  for (const auto& seen : seen_) see(seen, happened, now, out);
 }
 
-void Sidecar::see(const Seen& seen, Instant now, WallTime wall, std::vector<Outgoing>& out) {
+void Sidecar::see(const Seen& seen, Instant happened, WallTime wall, std::vector<Outgoing>& out) {
   accepted_.clear();
   bool held_out = false;
   Instant at;
@@ -96,10 +99,13 @@ void Sidecar::see(const Seen& seen, Instant now, WallTime wall, std::vector<Outg
     ++insight_.held_out;
     return;
   }
-  if (now - at > kStale) {
+  auto now = instant(wall);
+  if (now - happened > kStale) {
     ++insight_.late;
     return;
   }
+  // What is wanted some time after an event is wanted so long after it happened, whatever time the event was given.
+  for (auto& accepted : accepted_) accepted.candidate.needed_by += happened - at;
   auto plans = planner_.plan(accepted_, observer_.blocks(), observer_.jobs(), now, wall);
   insight_.plans += static_cast<std::int64_t>(plans.size());
   for (auto& plan : plans) {

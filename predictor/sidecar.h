@@ -45,7 +45,8 @@ class Sidecar {
   static Instant instant(WallTime wall) { return Instant(wall.time_since_epoch()); }
 
  private:
-  void see(const Seen& seen, Instant now, WallTime wall, std::vector<Outgoing>& out);
+  // `happened`: when the record was written, by its broker's wall clock; `wall`: now.
+  void see(const Seen& seen, Instant happened, WallTime wall, std::vector<Outgoing>& out);
 
   PredictorSettings settings_;
   Observer observer_;

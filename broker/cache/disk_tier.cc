@@ -251,6 +251,12 @@ Task<Result<void>> DiskTier::load() {
     refresh_gauges();
   }
   index_.end_restore();
+  // The bound may be smaller than before, and it may be long until the next region is begun.
+  while (index_.bytes() > index_.bytes_max()) {
+    auto oldest = index_.drop_oldest();
+    if (!oldest) break;
+    co_await remove_region(*oldest);
+  }
   refresh_gauges();
   if (index_.blocks() > 0) {
     log_line(info, "cache_disk_found",

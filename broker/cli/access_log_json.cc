@@ -4,6 +4,7 @@
 #include "broker/base/json.h"
 #include "hint_service/hint_service_types.h"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -147,7 +148,9 @@ Result<std::string> access_log_json(std::string_view bytes) {
     auto* data = reinterpret_cast<std::uint8_t*>(const_cast<char*>(bytes.data()));  // NOLINT: only observed
     auto buffer =
         std::make_shared<TMemoryBuffer>(data, static_cast<std::uint32_t>(bytes.size()), TMemoryBuffer::OBSERVE);
-    apache::thrift::protocol::TCompactProtocol protocol(buffer);
+    // A string or list cannot be longer than what holds it, whatever it claims.
+    auto limit = static_cast<std::int32_t>(std::min<std::size_t>(bytes.size(), INT32_MAX));
+    apache::thrift::protocol::TCompactProtocolT<TMemoryBuffer> protocol(buffer, limit, limit);
     record.read(&protocol);
   } catch (const std::exception& e) {
     return fail(ErrorCode::kMalformed, std::string("access log record: ") + e.what());

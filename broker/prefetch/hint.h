@@ -131,6 +131,8 @@ struct SchedulePlan {
 };
 using PlanBody = std::variant<WarmPlan, FollowPlan, ChainPlan, SchedulePlan>;
 
+inline constexpr Bytes kPlanBytesMax = 1_TiB;  // the largest budget that a plan may have
+
 struct Plan {
   PlanId id;
   PlanBody body;

@@ -124,7 +124,7 @@ void PlanNotes::add(std::string json) {
 std::vector<PlanNote> PlanNotes::since(std::int64_t sequence) const {
   std::vector<PlanNote> out;
   for (const auto& note : notes_) {
-    if (note.sequence > sequence) out.push_back(note);
+    if (note.sequence > sequence || sequence > sequence_) out.push_back(note);
   }
   return out;
 }

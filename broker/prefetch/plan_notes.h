@@ -25,6 +25,7 @@ class PlanNotes {
   void offered(const Plan& plan, const PlanAnswer& answer, WallTime wall);
   void ended(const OutcomeEvent& event, WallTime wall);
 
+  // Those behind `sequence`. All where that has not been given yet: whoever asks has it from before a restart.
   std::vector<PlanNote> since(std::int64_t sequence) const;
 
  private:

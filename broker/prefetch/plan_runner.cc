@@ -17,8 +17,10 @@ constexpr Duration kSignalMemory = 60s;  // tools ask for the same offsets again
 constexpr std::size_t kSignalsMax = 8192;
 constexpr Duration kCommitMemory = 120s;  // a group that has not committed for so long is not reading
 constexpr std::size_t kCommitsMax = 16'384;
+constexpr Duration kSweepEvery = 1s;  // of a full table: a look at all of it for each offset would hold up the core
 constexpr std::int64_t kReadsPastEnd = 4;      // of a reader that goes on where it was to stop
 constexpr std::size_t kFollowsMax = 64;        // of one partition: each is looked at with every read
+constexpr std::size_t kRangesMax = 131'072;    // of all plans together, some 500 bytes each
 constexpr std::size_t kTriggersSeenMax = 256;  // of one read
 constexpr std::size_t kReadersMax = 1024;      // of one follow
 constexpr double kSureScore = 0.5;             // from here on a follow is believed to know where its reader stops
@@ -53,7 +55,7 @@ PlanAnswer PlanRunner::offer(Plan plan, Instant now, WallTime wall) {
     if (schedule->keep_until <= wall) return refuse(Refusal::expired, "schedule.keep_until_wall_ms");
     if (schedule->expected - wall > settings_.plan_life_max)
       return refuse(Refusal::malformed, "schedule.expected_wall_ms");
-    plan.expires = now + (schedule->keep_until - wall);
+    plan.expires = std::min<Instant>(now + (schedule->keep_until - wall), life_end);
   } else {
     if (plan.expires <= now) return refuse(Refusal::expired, "expires_in_ms");
     plan.expires = std::min(plan.expires, life_end);
@@ -62,20 +64,21 @@ PlanAnswer PlanRunner::offer(Plan plan, Instant now, WallTime wall) {
     auto there = follows_.find(follow->partition);
     if (there != follows_.end() && there->second.size() >= kFollowsMax) return refuse(Refusal::overloaded, "follows");
   }
-  if (!make_room(plan.score)) return refuse(Refusal::overloaded, "plans");
+  if (!make_room(plan.score, ranges_of(plan))) return refuse(Refusal::overloaded, "plans");
 
   auto id = plan.id;
   auto& held = plans_.emplace(id, Held{}).first->second;
   held.plan = std::move(plan);
   held.expires = held.plan.expires;
+  ranges_ += ranges_of(held.plan);
   by_score_.insert({held.plan.score, id});
   expiries_.insert({held.expires, id});
   begin(held, now);
   return {id, Refusal::none, {}, std::nullopt};
 }
 
-bool PlanRunner::make_room(Score score) {
-  while (plans_.size() >= settings_.plans_max) {
+bool PlanRunner::make_room(Score score, std::size_t ranges) {
+  while (plans_.size() >= settings_.plans_max || ranges_ + ranges > kRangesMax) {
     auto [lowest, id] = *by_score_.begin();
     if (lowest >= score) return false;
     erase(id);
@@ -106,6 +109,7 @@ void PlanRunner::erase(PlanId id) {
   CHECK(found != plans_.end());
   auto& held = found->second;
   const auto& plan = held.plan;
+  ranges_ -= ranges_of(plan);
   by_score_.erase({plan.score, id});
   expiries_.erase({held.expires, id});
   if (const auto* follow = std::get_if<FollowPlan>(&plan.body)) {
@@ -257,7 +261,8 @@ void PlanRunner::fire(Held& held, const ReaderStep& step, Instant now, std::vect
   for (const auto& next : chain.steps) {
     auto load = request(held, next.hint, now + next.gap);
     if (next.gap > kLead) {
-      schedule(now + next.gap - kLead, held.plan.id, std::move(load));
+      // Each reader that fires a chain has its own.
+      if (due_.size() < kRangesMax) schedule(now + next.gap - kLead, held.plan.id, std::move(load));
     } else {
       out.push_back(std::move(load));
     }
@@ -359,16 +364,20 @@ std::vector<LoadRequest> PlanRunner::on_group(const GroupEvent& event, Instant n
 
 // Whether nobody named this offset lately: monitors ask for a group's offsets every few seconds and never read.
 bool PlanRunner::is_news(const GroupOffset& named, Instant now) {
-  if (signals_.size() >= kSignalsMax)
+  if (signals_.size() >= kSignalsMax && now - signals_swept_ >= kSweepEvery) {
+    signals_swept_ = now;
     std::erase_if(signals_, [&](const auto& s) { return now - s.second > kSignalMemory; });
-  if (signals_.size() >= kSignalsMax) return false;
-  auto [known, is_new] = signals_.try_emplace({named.partition, named.offset}, now);
-  if (is_new || now - known->second > kSignalMemory) return known->second = now, true;
-  return false;
+  }
+  auto known = signals_.find({named.partition, named.offset});
+  bool is_known = known != signals_.end();
+  if (is_known ? now - known->second <= kSignalMemory : signals_.size() >= kSignalsMax) return false;
+  signals_.insert_or_assign({named.partition, named.offset}, now);
+  return true;
 }
 
 void PlanRunner::note_commit(const GroupEvent& event, Instant now) {
-  if (commits_known_ + event.offsets.size() > kCommitsMax) {
+  if (commits_known_ + event.offsets.size() > kCommitsMax && now - commits_swept_ >= kSweepEvery) {
+    commits_swept_ = now;
     commits_known_ = 0;
     for (auto at = commits_.begin(); at != commits_.end();) {
       std::erase_if(at->second, [now](const auto& known) { return now - known.second.at > kCommitMemory; });
@@ -377,9 +386,12 @@ void PlanRunner::note_commit(const GroupEvent& event, Instant now) {
     }
   }
   for (const auto& named : event.offsets) {
-    if (named.offset.value() < 0 || commits_known_ >= kCommitsMax) continue;
-    auto [known, is_new] = commits_[named.partition].insert_or_assign(event.group, Committed{named.offset, now});
-    commits_known_ += is_new ? 1 : 0;
+    if (named.offset.value() < 0) continue;
+    auto there = commits_.find(named.partition);
+    bool is_known = there != commits_.end() && there->second.contains(event.group);
+    if (!is_known && commits_known_ >= kCommitsMax) continue;
+    commits_[named.partition].insert_or_assign(event.group, Committed{named.offset, now});
+    commits_known_ += is_known ? 0 : 1;
   }
 }
 

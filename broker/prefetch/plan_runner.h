@@ -3,9 +3,9 @@
 //
 // Pure: no I/O, no clock; the caller passes `now`. One per core, for the partitions that live there.
 //
-// Invariants: never more than `plans_max` plans, the lowest score falls out; a plan lives until it expires, at most
-// `plan_life_max`; what a plan has charged never exceeds its byte budget; a plan names each offset at most once for
-// one reader.
+// Invariants: never more than `plans_max` plans, nor 131,072 ranges in them, the lowest score falls out; a plan lives
+// until it expires, at most `plan_life_max`; what a plan has charged never exceeds its byte budget; a plan names each
+// offset at most once for one reader.
 #pragma once
 
 #include "broker/prefetch/hint.h"
@@ -98,7 +98,7 @@ class PlanRunner {
   };
 
   void begin(Held& held, Instant now);
-  bool make_room(Score score);
+  bool make_room(Score score, std::size_t ranges);
   void erase(PlanId id);
   void disarm(const ChainPlan& chain, PlanId id);
   void drop_expired(Instant now);
@@ -111,6 +111,7 @@ class PlanRunner {
 
   PlanRunnerSettings settings_;
   Plans plans_;
+  std::size_t ranges_ = 0;  // that they name
   std::set<std::pair<Score, PlanId>> by_score_;
   std::set<std::pair<Instant, PlanId>> expiries_;
   std::multimap<Instant, Due> due_;                 // warm ranges and steps of chains that wait
@@ -122,6 +123,7 @@ class PlanRunner {
   };
   std::map<PartitionKey, Triggers> chains_;
   std::map<std::pair<PartitionKey, Offset>, Instant> signals_;  // heads named lately
+  Instant signals_swept_{}, commits_swept_{};
   struct Committed {
     Offset next;
     Instant at;

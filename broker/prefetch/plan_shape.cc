@@ -98,6 +98,12 @@ std::vector<PartitionKey> homes_of(const Plan& plan) {
   return out;
 }
 
+std::size_t ranges_of(const Plan& plan) {
+  if (const auto* hints = hints_of(plan)) return hints->size();
+  if (const auto* chain = std::get_if<ChainPlan>(&plan.body)) return chain->steps.size();
+  return 1;
+}
+
 Plan part_for(const Plan& plan, const std::function<bool(const PartitionKey&)>& is_here) {
   Plan out = plan;
   const auto* all = hints_of(plan);

@@ -4,7 +4,14 @@
 
 namespace forelog::prefetch {
 
-PrefetchMetrics::PrefetchMetrics(MetricsRegistry& registry)
+namespace {
+
+// Of what makes no sense when the cores' values are added up.
+std::string of_core(CoreId core) { return fmt::format("core=\"{}\"", core.value()); }
+
+}  // namespace
+
+PrefetchMetrics::PrefetchMetrics(MetricsRegistry& registry, CoreId core)
     : used_bytes(registry, "forelog_prefetch_used_bytes_total", "Prefetched bytes that were read."),
       unused_bytes(registry, "forelog_prefetch_unused_bytes_total", "Prefetched bytes that left the cache unread."),
       requests(registry, "forelog_prefetch_requests_total", "Prefetches started, each one archive request."),
@@ -20,9 +27,10 @@ PrefetchMetrics::PrefetchMetrics(MetricsRegistry& registry)
                   "Bytes that prefetching may spend at once; below zero in debt."),
       request_tokens(registry, "forelog_prefetch_budget_requests", "Requests that prefetching may spend at once."),
       waste_permille(registry, "forelog_prefetch_waste_permille",
-                     "Prefetched bytes never read, of a thousand read from the archive in five minutes."),
+                     "Prefetched bytes never read, of a thousand read from the archive in five minutes.",
+                     of_core(core)),
       load_latency_us(registry, "forelog_prefetch_load_latency_microseconds",
-                      "How long one of the slowest loads takes.") {
+                      "How long one of the slowest loads takes.", of_core(core)) {
   for (int reason = 0; reason < kReasonCount; ++reason) {
     for (int outcome = 0; outcome < cache::kOutcomeKinds; ++outcome) {
       auto labels = fmt::format("reason=\"{}\",outcome=\"{}\"", name_of(static_cast<Reason>(reason)),

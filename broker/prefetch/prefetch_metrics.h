@@ -10,7 +10,7 @@
 namespace forelog::prefetch {
 
 struct PrefetchMetrics {
-  explicit PrefetchMetrics(MetricsRegistry& registry);
+  PrefetchMetrics(MetricsRegistry& registry, CoreId core);
 
   void note(const OutcomeEvent& event);
 

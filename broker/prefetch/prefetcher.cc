@@ -16,6 +16,7 @@ constexpr std::size_t kOpenExtentsMax = 16'384;
 constexpr int kLookers = 4;             // a slow index holds up one of them
 constexpr Duration kBlockedLook = 5ms;  // room in the cache comes back without a word
 constexpr Duration kIdleLook = 1s;
+constexpr Duration kDropLateEvery = 1s;
 constexpr Duration kReadAheadGrace = 2s;
 constexpr Bytes kElsewhereMax = 4 * kExtentSizeMax;  // of one step of a chain on another core
 
@@ -62,7 +63,7 @@ Prefetcher::Prefetcher(Parts parts, const PrefetchSettings& settings, Bytes stag
       clock_(parts.cores.clock()),
       settings_(settings),
       staging_(staging),
-      metrics_(parts.metrics),
+      metrics_(parts.metrics, parts.feed.core()),
       tracker_(parts.feed.core(), kReadersMax),
       read_aheads_({kExtentSizeMax, settings.read_ahead_max}, staging, kReadersMax),
       runner_(runner_settings(settings)),
@@ -401,7 +402,18 @@ void Prefetcher::pump() {
   for (auto& request : runner_.tick(now, clock_.wall())) wish(std::move(request));
   pump(heads_, cache::LoadKind::head, now);
   pump(queue_, cache::LoadKind::prefetch, now);
+  drop_late(now);
   refresh_gauges(now);
+}
+
+// What waits behind a budget or a full cache is not looked at until there is room, which may take for ever.
+void Prefetcher::drop_late(Instant now) {
+  if (now < drop_late_at_) return;
+  drop_late_at_ = now + kDropLateEvery;
+  auto is_late = [now](const QueuedExtent& entry) { return entry.worthless_after < now; };
+  for (auto* queue : {&heads_, &queue_}) {
+    for (const auto& entry : queue->remove_if(is_late)) refuse(entry, Refusal::expired);
+  }
 }
 
 void Prefetcher::pump(PrefetchQueue& queue, cache::LoadKind kind, Instant now) {

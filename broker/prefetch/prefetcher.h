@@ -110,6 +110,7 @@ class Prefetcher final : public cache::OutcomeSink {
   Task<void> pump_loop();
   void pump();
   void pump(PrefetchQueue& queue, cache::LoadKind kind, Instant now);
+  void drop_late(Instant now);
   bool may_start(const PrefetchQueue::Next& next, cache::LoadKind kind, Instant now);
   void start_load(const QueuedExtent& entry, cache::LoadKind kind, Instant now);
   void queue_up(const LoadRequest& request, Extent run, Bytes& left);
@@ -143,6 +144,7 @@ class Prefetcher final : public cache::OutcomeSink {
   std::unordered_map<ReaderId, std::uint64_t> streams_;  // of readers for whom something was asked
   std::unordered_map<ReaderId, Extent> standing_;        // blocks of each reader's newest read
   std::vector<Extent> in_flight_;
+  Instant drop_late_at_{};
   Bytes archive_bytes_seen_ = 0;  // of the cache's own count
   bool stopping_ = false;
   Event wished_;

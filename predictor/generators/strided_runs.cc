@@ -45,7 +45,8 @@ void StridedRuns::advance(Run& run, const ReadEvent& event, std::int64_t delta) 
   run.known = static_cast<std::uint8_t>(std::min(run.known + 1, kDeltas));
   if (far) run.known = 0, run.next_delta = 0;
 
-  auto gap = static_cast<float>(to_seconds(event.at - run.at) * 1000 / std::max(1, event.blocks));
+  bool is_first = run.at == Instant{};  // and of several blocks: of the pace nothing is known yet
+  auto gap = is_first ? 0 : static_cast<float>(to_seconds(event.at - run.at) * 1000 / std::max(1, event.blocks));
   if (run.gap_ms <= 0) {
     run.gap_ms = gap;
   } else {

@@ -213,6 +213,17 @@ TEST_F(DiskTierTest, ItStaysWithinItsBoundAndKeepsWhatComesBack) {
   EXPECT_GT(find(0, 60).size(), 15U);
 }
 
+TEST_F(DiskTierTest, ASmallerBoundIsKeptFromTheStartOn) {
+  start();
+  use_all(0, 100);
+  stop();
+  settings.disk_bytes = 8_MiB;
+  start();
+  EXPECT_LE(machine.cache_disk().used(), 8_MiB);
+  EXPECT_LE(tier->metrics().bytes.value(), 8_MiB);
+  EXPECT_GT(find(0, 100).size(), 15U);
+}
+
 TEST_F(DiskTierTest, AFullDiskPausesWritingSaysSoOnceAndGoesOn) {
   start();
   use_all(0, 8);

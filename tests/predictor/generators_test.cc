@@ -52,6 +52,20 @@ TEST(StridedRuns, ASequentialReaderIsReadAheadByItsLeadTime) {
   EXPECT_EQ(ahead.back(), 26);
 }
 
+// As most readers of a broker do: a fetch brings a megabyte.
+TEST(StridedRuns, AReaderWhoseFirstReadIsOfSeveralBlocksIsReadAheadByItsLeadTime) {
+  StridedRuns runs({.lead = 100ms});
+  Reading reading(runs, 1);
+  reading.at = Instant(500'000h);  // as far from zero as wall time is
+  for (std::int64_t block = 0; block < 80; block += 4) {
+    auto read_at = reading.at;
+    for (const auto& candidate : reading.read({7, block}, 4)) EXPECT_LE(candidate.needed_by, read_at + 1s) << block;
+  }
+  auto ahead = blocks_of(reading.read({7, 80}, 4), 7);
+  ASSERT_FALSE(ahead.empty());
+  EXPECT_EQ(ahead.back(), 83 + 21) << "100 ms at 5 ms a block, and one to spare";
+}
+
 TEST(StridedRuns, EveryFourthBlockIsForeseenAndNothingBetween) {
   StridedRuns runs({.lead = 100ms});
   Reading reading(runs, 1);

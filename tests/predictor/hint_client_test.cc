@@ -18,16 +18,18 @@ namespace {
 // A broker's hint service: keeps what it is offered, and answers as it is told.
 class Broker final : public thrift::HintServiceNull {
  public:
-  Broker() : socket_(std::make_shared<apache::thrift::transport::TServerSocket>("127.0.0.1", 0)) {
+  // Closes a connection that says nothing for `idle`; 0: keeps it.
+  explicit Broker(std::chrono::milliseconds idle = {})
+      : socket_(std::make_shared<apache::thrift::transport::TServerSocket>("127.0.0.1", 0)) {
+    if (idle.count() > 0) socket_->setRecvTimeout(static_cast<int>(idle.count()));
     std::shared_ptr<Broker> self(this, [](Broker*) {});
     auto processor = std::make_shared<thrift::HintServiceProcessor>(self);
     server_ = std::make_unique<apache::thrift::server::TThreadedServer>(
         processor, socket_, std::make_shared<apache::thrift::transport::TFramedTransportFactory>(),
         std::make_shared<apache::thrift::protocol::TCompactProtocolFactory>());
-    auto listens = std::make_shared<Listens>();
-    server_->setServerEventHandler(listens);
+    server_->setServerEventHandler(events_);
     thread_ = std::thread([this] { server_->serve(); });
-    listens->now.get_future().wait();
+    events_->listens.get_future().wait();
   }
   ~Broker() override {
     server_->stop();
@@ -59,14 +61,26 @@ class Broker final : public thrift::HintServiceNull {
     return plans_;
   }
 
+  // Until the broker has closed its first connection.
+  void wait_for_close() {
+    auto closed = events_->closed.get_future();
+    ASSERT_EQ(closed.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  }
+
   std::string owner;  // answers "not mine, but of the broker there"; set before anybody calls
 
  private:
-  struct Listens final : apache::thrift::server::TServerEventHandler {
-    void preServe() override { now.set_value(); }
-    std::promise<void> now;
+  struct Events final : apache::thrift::server::TServerEventHandler {
+    void preServe() override { listens.set_value(); }
+    void deleteContext(void*, std::shared_ptr<apache::thrift::protocol::TProtocol>,
+                       std::shared_ptr<apache::thrift::protocol::TProtocol>) override {
+      if (!has_closed.exchange(true)) closed.set_value();
+    }
+    std::promise<void> listens, closed;
+    std::atomic<bool> has_closed{false};
   };
   std::shared_ptr<apache::thrift::transport::TServerSocket> socket_;
+  std::shared_ptr<Events> events_ = std::make_shared<Events>();
   std::unique_ptr<apache::thrift::server::TThreadedServer> server_;
   std::thread thread_;
   std::mutex mutex_;
@@ -128,6 +142,17 @@ TEST(HintClient, ABrokerThatIsAwayHoldsNobodyUp) {
   HintClient client({.retry_min = 5ms, .retry_max = 20ms}, &ten_seconds);
   client.offer({outgoing(endpoint, 1), outgoing("not an endpoint", 2), outgoing(alive.endpoint(), 3)});
   EXPECT_EQ(alive.wait_for(1).size(), 1U);
+}
+
+TEST(HintClient, AConnectionThatTheBrokerClosedForBeingIdleIsNoFailure) {
+  Broker broker(std::chrono::milliseconds(50));
+  HintClient client({.retry_min = 60s, .retry_max = 60s}, &ten_seconds);
+  client.offer({outgoing(broker.endpoint(), 1)});
+  EXPECT_EQ(broker.wait_for(1).size(), 1U);
+  broker.wait_for_close();
+  client.offer({outgoing(broker.endpoint(), 2)});
+  EXPECT_EQ(broker.wait_for(2).size(), 2U) << "at once, not after a pause";
+  EXPECT_EQ(client.counts().failures, 0);
 }
 
 TEST(HintClient, AFullQueueLetsTheOldestGo) {

@@ -2,12 +2,14 @@
 
 #include "broker/base/limits.h"
 #include "broker/base/log.h"
+#include "broker/prefetch/plan_shape.h"
 #include "predictor/plan_codec.h"
 #include "tests/support/golden.h"
 
 #include <set>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <thrift/protocol/TCompactProtocol.h>
 #include <thrift/transport/TBufferTransports.h>
 
@@ -42,7 +44,7 @@ class SidecarTest : public testing::Test {
     out.header.hint_endpoint = "10.0.0.1:9192";
     out.header.boot_id = 77;
     out.header.monotonic_us = clock_ms * 1000;
-    out.header.wall_ms = kStart + clock_ms;
+    out.header.wall_ms = kStart + clock_ms + broker_ahead_ms;
     return out;
   }
   std::vector<Outgoing> take(const thrift::AccessLogRecord& r) {
@@ -85,6 +87,7 @@ class SidecarTest : public testing::Test {
   }
 
   std::int64_t clock_ms = 1000;
+  std::int64_t broker_ahead_ms = 0;  // its wall clock, of the predictor's
   std::unique_ptr<Sidecar> sidecar = std::make_unique<Sidecar>(settings(), from_ms(kStart));
 };
 
@@ -148,6 +151,29 @@ TEST_F(SidecarTest, WhileItCatchesUpItOnlyLearns) {
   EXPECT_GT(sidecar->insight().late, 0);
 }
 
+TEST_F(SidecarTest, ABrokerWhoseClockWasSetForwardGetsPlansAgain) {
+  broker_ahead_ms = -60'000;  // as after a boot, before it has asked for the time
+  job(1);
+  broker_ahead_ms = 0;
+  EXPECT_FALSE(job(2).empty());
+}
+
+TEST_F(SidecarTest, ABrokerWhoseClockWasSetBackGetsPlansInTime) {
+  broker_ahead_ms = 3'600'000;
+  job(1);
+  broker_ahead_ms = 0;
+  auto now = Sidecar::instant(from_ms(kStart + clock_ms));
+  int warm_plans = 0;
+  for (const auto& [endpoint, plan] : job(2)) {
+    const auto* warm = std::get_if<prefetch::WarmPlan>(&plan.body);
+    if (warm == nullptr) continue;
+    ++warm_plans;
+    EXPECT_LE(warm->needed_by, now + 10s);
+    EXPECT_GE(warm->needed_by, now - 1s);
+  }
+  EXPECT_GT(warm_plans, 0);
+}
+
 TEST_F(SidecarTest, KilledAndStartedAgainItKnowsTheJob) {
   job(1);
   auto snapshot = sidecar->save();
@@ -208,6 +234,28 @@ TEST_F(SidecarTest, HostileRecordsAreCountedAndLeftOut) {
   EXPECT_TRUE(out.empty());
 }
 
+// What a record claims to hold costs no memory that it does not have.
+TEST_F(SidecarTest, ARecordThatClaimsMillionsOfOffsetsTakesNoMemoryForThem) {
+  auto r = record();
+  thrift::GroupRecord body;
+  body.offsets.resize(20);
+  r.body.__set_group(body);
+  auto bytes = encode(r);
+  auto size = bytes.find("\xfc\x14");  // a list of 20 structs
+  ASSERT_NE(size, std::string::npos);
+  bytes.replace(size + 1, 1, "\x80\xda\xc4\x09");  // of 20,000,000
+  auto peak_kib = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  auto before = peak_kib();
+  std::vector<Outgoing> out;
+  sidecar->take(bytes, from_ms(kStart), out);
+  EXPECT_EQ(sidecar->insight().malformed, 1);
+  EXPECT_LT(peak_kib() - before, 100'000);
+}
+
 TEST(BlockMap, BucketsHoldAtMostAsManyRecordsAsABlock) {
   BlockMap map;
   PartitionKey key{.topic = {{1}}, .partition = PartitionId(3)};
@@ -220,6 +268,19 @@ TEST(BlockMap, BucketsHoldAtMostAsManyRecordsAsABlock) {
   EXPECT_EQ(span.partition, key);
   EXPECT_FALSE(map.span_of({place.stream, INT64_MAX}).has_value());
   EXPECT_FALSE(map.span_of({99, 0}).has_value());
+}
+
+TEST(Planner, AFollowOfAVeryLongRangeIsStillAPlanThatABrokerTakes) {
+  BlockMap blocks;
+  PartitionKey key{.topic = {{1}}, .partition = PartitionId(3)};
+  blocks.learn(key, Offset(0), Offset(999), kBlockSize);
+  Names jobs(10);
+  Planner planner({}, 1);
+  Accepted follow{.candidate = {.generator = GeneratorId::sessions, .place = {0, 0}, .blocks = 16}, .probability = 0.9};
+  follow.candidate.until = 4'000'000;  // a terabyte
+  auto plans = planner.plan({follow}, blocks, jobs, Instant(10s), from_ms(kStart));
+  ASSERT_EQ(plans.size(), 1U);
+  EXPECT_EQ(prefetch::malformed(plans[0].plan), std::nullopt);
 }
 
 TEST(PlanCodec, MomentsAreCountedFromTheSending) {

@@ -3,6 +3,7 @@
 #include "broker/prefetch/plan_shape.h"
 
 #include <cmath>
+#include <ctime>
 
 #include <gtest/gtest.h>
 
@@ -211,6 +212,10 @@ TEST_F(PlanRunnerTest, NoPlanLivesLongerThanTheSettingSays) {
   PlanRunner short_lived({10, 5s, 4_MiB});
   short_lived.offer(plan(1, chain(offsets(100, 200), {{hint(700, 710), 0ms}})), kNow, kWall);
   EXPECT_TRUE(short_lived.on_reader(read(100, 110), kNow + 6s).empty());
+  short_lived.offer(plan(2, SchedulePlan{{hint(0, 10)}, wall_at(104s), 0s, wall_at(3600s)}), kNow, kWall);
+  EXPECT_EQ(short_lived.tick(kNow + 1s, wall_at(101s)).size(), 1U);
+  short_lived.tick(kNow + 6s, wall_at(106s));
+  EXPECT_EQ(short_lived.plans(), 0U) << "its heads are loaded by then, and kept";
 }
 
 TEST_F(PlanRunnerTest, APlanIsTakenOnce) {
@@ -229,6 +234,22 @@ TEST_F(PlanRunnerTest, AFullTableLetsTheLowestScoreGo) {
   EXPECT_EQ(offer_to_two(4, 0.4), Refusal::none);
   EXPECT_EQ(two.remaining(PlanId{2}), 0);
   EXPECT_EQ(two.on_reader(read(100, 110), kNow).size(), 2U);
+}
+
+TEST_F(PlanRunnerTest, RangesOfAllPlansTogetherAreBounded) {
+  auto large = [](std::uint64_t id, Score score) {
+    return plan(id, WarmPlan{std::vector<Hint>(kHintsMax, hint(0, 10)), kNow + 50s}, score);
+  };
+  std::size_t accepted = 0;
+  for (std::uint64_t id = 1; id <= 1000; ++id) accepted += offer(large(id, 0.5)) == Refusal::none ? 1 : 0;
+  EXPECT_EQ(accepted, 128U);
+  EXPECT_EQ(runner.plans(), 128U);
+  EXPECT_EQ(offer(large(2000, 0.4)), Refusal::overloaded);
+  EXPECT_EQ(offer(large(2001, 0.9)), Refusal::none) << "the lowest score goes";
+  EXPECT_EQ(runner.plans(), 128U);
+  runner.tick(kNow + 60s, kWall);
+  EXPECT_EQ(runner.plans(), 0U);
+  EXPECT_EQ(runner.offer(plan(3000, WarmPlan{{hint(0, 10)}, kNow + 60s}), kNow - 1s, kWall).refusal, Refusal::none);
 }
 
 TEST_F(PlanRunnerTest, APlanEndsWhenItsBudgetIsSpent) {
@@ -350,6 +371,31 @@ TEST(PlanShape, APlanIsTakenApartByWhereItsRangesLive) {
   EXPECT_EQ(std::get<WarmPlan>(part.body).hints.size(), 2U);
   EXPECT_EQ(part.byte_budget, 50_MiB) << "half of the hints, half of the budget";
   EXPECT_EQ(part.id, whole.id);
+}
+
+TEST_F(PlanRunnerTest, AGroupThatIsKnownIsFollowedWhenNoOtherFitsAnyMore) {
+  auto commit = [&](std::string group, int of, std::int64_t offset) {
+    auto event = group_event(GroupEventKind::commit, {{partition(of), Offset{offset}, -1}});
+    event.group = GroupId{std::move(group)};
+    runner.on_group(event, kNow);
+  };
+  for (int i = 0; i < 20'000; ++i) commit("many-partitions", i, 120);
+  commit("many-partitions", 0, 150);
+  auto loads = runner.on_local_drop(partition(), offsets(100, 200), kNow);
+  ASSERT_EQ(loads.size(), 1U);
+  EXPECT_EQ(range_of(loads[0]).from, Offset{150});
+}
+
+// Each look at all that is remembered is cheap; one for each offset of a large group held up the core for seconds.
+TEST_F(PlanRunnerTest, MorePartitionsThanAreRememberedCostNoMoreThanOthers) {
+  auto cpu_seconds = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
+  auto began = cpu_seconds();
+  std::vector<GroupOffset> all;
+  for (int i = 0; i < 100'000; ++i) all.push_back({partition(i), Offset{500}, -1});
+  EXPECT_GT(runner.on_group(group_event(GroupEventKind::offset_fetch, all), kNow).size(), 1000U);
+  for (int i = 0; i < 100'000; ++i)
+    runner.on_group(group_event(GroupEventKind::commit, {{partition(i), Offset{500}, -1}}), kNow);
+  EXPECT_LT(cpu_seconds() - began, 3);
 }
 
 }  // namespace

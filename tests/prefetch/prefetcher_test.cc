@@ -536,6 +536,20 @@ TEST_F(PrefetcherTest, WhatAReadingGroupNeedsNextIsLoadedWhenItLeavesTheDisk) {
   EXPECT_EQ(ended[0].reason, thrift::Reason::RETENTION);
 }
 
+TEST_F(PrefetcherTest, WhatWaitsInVainIsRefusedWhenItIsOfNoUseAnyMore) {
+  PrefetchSettings settings;
+  settings.bytes_per_second = 0;
+  make(settings);
+  offer(warm(1, offsets(0, 4 * kFetch)));
+  world.run_for(2s);
+  EXPECT_EQ(prefetcher->metrics().queue_extents.value(), 1);
+  world.run_for(10s);
+  EXPECT_EQ(prefetcher->metrics().queue_extents.value(), 0);
+  auto ended = outcomes();
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].refusal, thrift::Refusal::EXPIRED);
+}
+
 // --- what people see -------------------------------------------------------------------------------------------------
 
 TEST_F(PrefetcherTest, NotesFollowAPlanFromOfferToOutcome) {
@@ -550,6 +564,13 @@ TEST_F(PrefetcherTest, NotesFollowAPlanFromOfferToOutcome) {
       << notes[0].json;
   EXPECT_NE(notes[1].json.find(R"("event":"used","plan":"0000000000000abc")"), std::string::npos) << notes[1].json;
   EXPECT_EQ(prefetcher->plans_since(notes[0].sequence).size(), 1U);
+}
+
+TEST_F(PrefetcherTest, WhoFollowsNotesOverARestartMissesNone) {
+  make();
+  offer(warm(1, offsets(0, 100)));
+  EXPECT_EQ(prefetcher->plans_since(500).size(), 1U) << "it counts from where the broker was before";
+  EXPECT_TRUE(prefetcher->plans_since(1).empty());
 }
 
 }  // namespace

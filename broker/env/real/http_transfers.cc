@@ -228,6 +228,7 @@ class HttpTransfers::Loop {
   }
 
   void give_up(std::shared_ptr<Transfer> transfer, s3::Transport why) {
+    transfer->filled = 0;  // a piece whose answer has no head any more would be taken for another's
     transfer->answer = {.transport = why};
     deliver(std::move(transfer));
   }

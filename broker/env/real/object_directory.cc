@@ -7,12 +7,15 @@
 #include <cstdio>
 #include <filesystem>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace forelog::env {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int kParentsAgain = 10;  // times that an object's directories are made anew
 
 // Walks a tree in the order of keys. A directory sorts as its name with the slash that follows it in every key below.
 class Lister {
@@ -72,9 +75,9 @@ class Lister {
 Result<void> make_parents(const std::string& directory, const std::string& key) {
   for (auto slash = key.find('/'); slash != key.npos; slash = key.find('/', slash + 1)) {
     auto path = fs::path(directory) / key.substr(0, slash);
-    std::error_code error;
-    bool made = fs::create_directory(path, error);
-    if (error) return fail(posix_error("creating", path.string(), error.value()));
+    bool made = ::mkdir(path.c_str(), 0777) == 0;
+    // What is there and no directory shows in the next step.
+    if (!made && errno != EEXIST) return fail(posix_error("creating", path.string(), errno));
     if (made) TRY(sync_directory(path.parent_path().string()));
   }
   return {};
@@ -90,9 +93,15 @@ Error archive_error(const std::string& directory, Error error) {
 }
 
 Result<void> publish_object(const std::string& directory, const std::string& temporary, const std::string& key) {
-  TRY(make_parents(directory, key));
   auto path = fs::path(directory) / key;
-  if (std::rename(temporary.c_str(), path.c_str()) < 0) return fail(posix_error("publishing", path.string(), errno));
+  // Who removes the last object of a directory takes that along, perhaps after it was found, or made, here.
+  for (int again = kParentsAgain;; --again) {
+    auto done = make_parents(directory, key);
+    if (done && std::rename(temporary.c_str(), path.c_str()) < 0)
+      done = fail(posix_error("publishing", path.string(), errno));
+    if (done) break;
+    if (done.error().code != ErrorCode::kNotFound || again == 0) return done;
+  }
   return sync_directory(path.parent_path().string());
 }
 
