@@ -45,7 +45,7 @@ class Client {
     to.sin_port = htons(static_cast<std::uint16_t>(port));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     auto failed = ::connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0;  // NOLINT: sockets
-    if (failed && errno == EINTR) failed = !wait_for(POLLOUT);  // it goes on by itself
+    if (failed && errno == EINTR) failed = !wait_for(POLLOUT);                                 // it goes on by itself
     CHECK(!failed, "nobody listens");
     int on = 1;
     ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
