@@ -310,6 +310,9 @@ def main():
     for name in names:
         if name not in ROWS:
             parser.error(f"no row {name!r}; there are {' '.join(ROWS)}")
+    for name in args.brokers.split(","):
+        if name not in ("Kafka", "Forelog"):
+            parser.error(f"no broker {name!r}; there are Kafka and Forelog")
     for name in names:
         folder = tempfile.mkdtemp(prefix="forelog-peers-", dir=os.environ.get("BENCH_FOLDER"))
         bench = Bench(args, folder)
@@ -321,7 +324,7 @@ def main():
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         results[name] = {
-            "at": time.strftime("%Y-%m-%d %H:%M"), "kafka": peer.Kafka.version(), "forelog": peer.Forelog.version(), "disk": disk,
+            "at": time.strftime("%Y-%m-%d %H:%M"), "kafka": peer.Kafka.version() if "Kafka" in peers else None, "forelog": peer.Forelog.version(), "disk": disk,
             "repeats": len(peers["Forelog"]) if "Forelog" in peers else args.repeats, "warm_up": args.warm_up, "peers": peers,
             "took_s": time.monotonic() - began,
         }

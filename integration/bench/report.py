@@ -104,7 +104,7 @@ def table(results, order):
     found = [row for row in order if row in results and (row in ALONE or len(results[row]["peers"]) == 2)]
     if not found:
         return "nothing measured yet"
-    versions = sorted({results[row]["kafka"] for row in found})
+    versions = sorted({version for row in found if (version := results[row]["kafka"])})
     lines = [f"| load (1 KiB records) | Kafka {', '.join(versions)} | Forelog | mark: reached? |", "|---|---|---|---|"]
     for row in found:
         title, say, _ = ROWS[row]
