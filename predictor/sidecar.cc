@@ -64,9 +64,11 @@ void Sidecar::take(std::string_view record, WallTime now, std::vector<Outgoing>&
     ++insight_.malformed;
     return;
   }
-  insight_.lag = std::chrono::milliseconds(std::max<std::int64_t>(0, to_ms(now) - decoded.header.wall_ms));
+  auto written_ms = std::max<std::int64_t>(0, decoded.header.wall_ms);
+  insight_.lag = std::chrono::milliseconds(std::max<std::int64_t>(0, to_ms(now) - written_ms));
   seen_.clear();
   observer_.observe(decoded, seen_);
+  if (seen_.empty()) return;  // also where the header's times are none
   auto happened = instant(from_ms(decoded.header.wall_ms));
   for (const auto& seen : seen_) see(seen, happened, now, out);
 }
