@@ -362,21 +362,32 @@ TEST(PartitionTable, APartitionThatCannotBeOpenedGoesWithItsTopic) {
   }
 }
 
-// A topic whose record cannot be read is not in the view, and when that is mended it is there again.
-TEST(PartitionTable, ATopicThatIsBackAfterAMomentKeepsItsRecords) {
-  env::SimulatedWorld world(6);
-  auto& machine = world.machine();
-  {
-    Core before(machine.env());
-    run(world, machine, before.start());
-    ASSERT_TRUE(run(world, machine, live(before, Epoch(1))).has_value());
-    run(world, machine, before.stop());
+// A table over a disk on which a topic's partition has one record, and a metadata store that knows the topic.
+struct PartitionTableOfOneTopic : testing::Test {
+  void SetUp() override {
+    {
+      Core before(machine.env());
+      run(world, machine, before.start());
+      ASSERT_TRUE(run(world, machine, live(before, Epoch(1))).has_value());
+      run(world, machine, before.stop());
+    }
+    run(world, machine, core.start());
+    ASSERT_TRUE(run(world, machine, make_topics(machine.env().metadata, {"orders"})).has_value());
   }
-  Core core(machine.env());
-  run(world, machine, core.start());
-  ASSERT_TRUE(run(world, machine, make_topics(machine.env().metadata, {"orders"})).has_value());
-  auto is_mine = [](const PartitionKey&) { return true; };
-  PartitionTable table({core.context, core.registry, is_mine, prefetch::PrefetchMode::off});
+  void TearDown() override {
+    run(world, machine, table.stop());
+    run(world, machine, core.stop());
+  }
+
+  env::SimulatedWorld world{6};
+  env::SimulatedMachine& machine = world.machine();
+  Core core{machine.env()};
+  PartitionTable table{
+      {core.context, core.registry, [](const PartitionKey&) { return true; }, prefetch::PrefetchMode::off}};
+};
+
+// A topic whose record cannot be read is not in the view, and when that is mended it is there again.
+TEST_F(PartitionTableOfOneTopic, ATopicThatIsBackAfterAMomentKeepsItsRecords) {
   run(world, machine, table.start(led_view(kPartition)));
   ASSERT_NE(table.find(kPartition), nullptr);
   for (auto away : {1s, 9s, 30s}) {
@@ -390,8 +401,6 @@ TEST(PartitionTable, ATopicThatIsBackAfterAMomentKeepsItsRecords) {
     EXPECT_EQ(partition->high_watermark(), Offset(1));
     EXPECT_TRUE(run(world, machine, has_files(core, kPartition)));
   }
-  run(world, machine, table.stop());
-  run(world, machine, core.stop());
 }
 
 Task<Result<PartitionTable::PlacePtr>> line_up(PartitionTable& table, PartitionKey key, std::string& said, char what) {
@@ -399,20 +408,7 @@ Task<Result<PartitionTable::PlacePtr>> line_up(PartitionTable& table, PartitionK
 }
 
 // Requests that follow each other on a connection are appended in their order, whatever each of them finds.
-TEST(PartitionTable, WhoLinesUpForAPartitionComesBeforeAnybodyWhoFindsIt) {
-  env::SimulatedWorld world(6);
-  auto& machine = world.machine();
-  {
-    Core before(machine.env());
-    run(world, machine, before.start());
-    ASSERT_TRUE(run(world, machine, live(before, Epoch(1))).has_value());
-    run(world, machine, before.stop());
-  }
-  Core core(machine.env());
-  run(world, machine, core.start());
-  ASSERT_TRUE(run(world, machine, make_topics(machine.env().metadata, {"orders"})).has_value());
-  auto is_mine = [](const PartitionKey&) { return true; };
-  PartitionTable table({core.context, core.registry, is_mine, prefetch::PrefetchMode::off});
+TEST_F(PartitionTableOfOneTopic, WhoLinesUpForAPartitionComesBeforeAnybodyWhoFindsIt) {
   run(world, machine, table.start(cluster::ClusterViewBuilder().build()));
 
   std::string said;
@@ -433,8 +429,6 @@ TEST(PartitionTable, WhoLinesUpForAPartitionComesBeforeAnybodyWhoFindsIt) {
   EXPECT_EQ(said, "12") << "before anything else runs";
   EXPECT_TRUE(run(world, machine, table.wait_in_line(*first, world.now())).has_value());
   EXPECT_TRUE(run(world, machine, table.wait_in_line(*last, world.now())).has_value());
-  run(world, machine, table.stop());
-  run(world, machine, core.stop());
 }
 
 }  // namespace

@@ -18,6 +18,20 @@ Task<void> write(env::Env& env, std::string path, std::string data) {
   EXPECT_TRUE(written.has_value());
 }
 
+void make_topic_with_one_record(env::SimulatedWorld& world, env::SimulatedMachine& clients) {
+  wire::CreateTopicsRequest create;
+  create.topics.push_back({TopicName("kept"), 1, 1, {}, {{"retention.ms", "-1"}}});
+  EXPECT_TRUE(test::run(world, clients, ask(clients.env(), create, 7)).topics.at(0).error_code.ok());
+  auto produced = test::run(world, clients, ask(clients.env(), one_record("kept"), 9));
+  ASSERT_TRUE(produced.responses.at(0).partition_responses.at(0).error_code.ok());
+}
+
+std::int64_t end_of(env::SimulatedWorld& world, env::SimulatedMachine& clients) {
+  wire::ListOffsetsRequest offsets;
+  offsets.topics.push_back({TopicName("kept"), {{PartitionId(0), kNoEpoch, -1}}});
+  return test::run(world, clients, ask(clients.env(), offsets, 7)).topics.at(0).partitions.at(0).offset.value();
+}
+
 // A script that damages a topic's record, or a version that cannot read it, must not cost the topic's data.
 TEST(UnreadableMetadata, KeepsThePartitionsOfATopicWhoseRecordCannotBeRead) {
   env::SimulatedWorld world(7);
@@ -26,11 +40,7 @@ TEST(UnreadableMetadata, KeepsThePartitionsOfATopicWhoseRecordCannotBeRead) {
   std::unique_ptr<Broker> broker;
   test::run(world, machine, start(broker, machine.env()));
 
-  wire::CreateTopicsRequest create;
-  create.topics.push_back({TopicName("kept"), 1, 1, {}, {{"retention.ms", "-1"}}});
-  EXPECT_TRUE(test::run(world, clients, ask(clients.env(), create, 7)).topics.at(0).error_code.ok());
-  auto produced = test::run(world, clients, ask(clients.env(), one_record("kept"), 9));
-  ASSERT_TRUE(produced.responses.at(0).partition_responses.at(0).error_code.ok());
+  make_topic_with_one_record(world, clients);
 
   auto path = cluster::paths::topic(TopicName("kept"));
   auto record = test::run(world, machine, znode(machine.env(), path)).data;
@@ -44,18 +54,9 @@ TEST(UnreadableMetadata, KeepsThePartitionsOfATopicWhoseRecordCannotBeRead) {
     test::run(world, machine, start(broker, machine.env()));
     world.run_for(10s);
 
-    wire::ListOffsetsRequest offsets;
-    offsets.topics.push_back({TopicName("kept"), {{PartitionId(0), kNoEpoch, -1}}});
-    auto end = test::run(world, clients, ask(clients.env(), offsets, 7));
-    EXPECT_EQ(end.topics.at(0).partitions.at(0).offset, Offset(1)) << "damaged while_running=" << while_running;
+    EXPECT_EQ(end_of(world, clients), 1) << "damaged while_running=" << while_running;
   }
   test::run(world, machine, stop(broker));
-}
-
-std::int64_t end_of(env::SimulatedWorld& world, env::SimulatedMachine& clients) {
-  wire::ListOffsetsRequest offsets;
-  offsets.topics.push_back({TopicName("kept"), {{PartitionId(0), kNoEpoch, -1}}});
-  return test::run(world, clients, ask(clients.env(), offsets, 7)).topics.at(0).partitions.at(0).offset.value();
 }
 
 std::int64_t committed(env::SimulatedWorld& world, env::SimulatedMachine& clients) {
@@ -75,11 +76,7 @@ TEST(UnreadableMetadata, ARecordThatIsMendedAtOnceCostsNeitherRecordsNorOffsets)
   std::unique_ptr<Broker> broker;
   test::run(world, machine, start(broker, machine.env()));
 
-  wire::CreateTopicsRequest create;
-  create.topics.push_back({TopicName("kept"), 1, 1, {}, {{"retention.ms", "-1"}}});
-  EXPECT_TRUE(test::run(world, clients, ask(clients.env(), create, 7)).topics.at(0).error_code.ok());
-  auto produced = test::run(world, clients, ask(clients.env(), one_record("kept"), 9));
-  ASSERT_TRUE(produced.responses.at(0).partition_responses.at(0).error_code.ok());
+  make_topic_with_one_record(world, clients);
   wire::FindCoordinatorRequest find;
   find.key = "g";
   EXPECT_TRUE(test::run(world, clients, ask(clients.env(), find, 3)).error_code.ok());
